@@ -1,0 +1,49 @@
+# The two commands of the README are `make quickstart` and `make test`; each does all of its own set-up.
+PY ?= python3
+# Linux gets PyTorch's small CPU build. With a GPU: make quickstart TORCH_INDEX=
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+TORCH ?= torch==2.13.0
+BIN = .venv/bin
+export UV_LINK_MODE ?= copy
+export UV_CONSTRAINT = $(CURDIR)/constraints.txt
+
+.PHONY: quickstart test check format format-check lint types imports fast clean
+
+quickstart: .venv/.run  ## set up, then run the main job (about eight minutes on two cores)
+	$(BIN)/groundup run recipes/quickstart.yaml $(ARGS)
+
+test: .venv/.dev  ## set up, then run the whole test suite
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+check: .venv/.dev format-check lint types imports fast  ## what pre-commit and CI run
+
+format: .venv/.dev
+	$(BIN)/ruff format src tests benchmarks && $(BIN)/ruff check --fix src tests benchmarks
+format-check: .venv/.dev
+	$(BIN)/ruff format --check src tests benchmarks
+lint: .venv/.dev
+	$(BIN)/ruff check src tests benchmarks
+types: .venv/.dev
+	$(BIN)/mypy
+imports: .venv/.dev
+	$(BIN)/lint-imports
+fast: .venv/.dev
+	$(BIN)/python -m pytest -n 2 -m "not slow and not faults"
+
+.venv/.torch:
+	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "groundup needs Python 3.11 or newer; name one with: make quickstart PY=python3.11"; exit 1; }
+	$(PY) -m venv .venv
+	$(BIN)/pip install -qq --no-deps --no-compile --retries 0 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH) uv
+	touch $@
+
+.venv/.run: .venv/.torch pyproject.toml constraints.txt
+	$(BIN)/uv pip install -q --no-sources --python $(BIN)/python -c constraints.txt -e '.[all]'
+	touch $@
+
+.venv/.dev: .venv/.torch pyproject.toml constraints.txt
+	$(BIN)/uv pip install -q --no-sources --python $(BIN)/python -c constraints.txt -e '.[dev]'
+	touch $@ .venv/.run
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache
