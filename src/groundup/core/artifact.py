@@ -103,7 +103,9 @@ def read_json(path: Path | str) -> Any:
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist") from None
     except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"{path} is not valid JSON: {error}", hint="the file was cut or edited; make it again") from None
+        raise ArtifactError(
+            f"{path} is not valid JSON: {error}", hint="the file was cut or edited; make it again"
+        ) from None
 
 
 @dataclass(frozen=True, kw_only=True)
