@@ -36,6 +36,8 @@ class Use:
     """`path/to/file.py:ClassName`."""
     args: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments for the class, beside those the part's place gives it."""
+    replaces: dict[str, Any] = field(default_factory=dict)
+    """The config of the built-in part it was swapped for, filled in by --swap."""
 
     @property
     def type(self) -> str:
@@ -251,15 +253,23 @@ def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[str,
 
 
 def apply_swaps(data: dict[str, Any], swaps: Sequence[str]) -> dict[str, Any]:
-    """`key.path=file.py:Class` puts the user's part at that node; extra keys given under it become its `args`."""
+    """`key.path=file.py:Class` puts the user's part at that node, with the node it replaces under `replaces`."""
     result = json.loads(json.dumps(data))
     for text in swaps:
         key, sign, target = text.partition("=")
         if not sign or ".py:" not in target or not _KEY.fullmatch(key):
             raise ConfigError(f"swap {text!r} is not of the form key.path=file.py:ClassName",
                               hint="for example --swap model.block.mixer=mine.py:MyAttention")  # fmt: skip
-        _set(result, key.split("."), {"use": target}, key)
+        replaced = _get(result, key.split("."))
+        plain = {k: v for k, v in replaced.items() if k not in ("type", "use")} if isinstance(replaced, dict) else {}
+        _set(result, key.split("."), {"use": target, "replaces": plain}, key)
     return result
+
+
+def _get(data: Any, keys: list[str]) -> Any:
+    for key in keys:
+        data = data.get(key) if isinstance(data, dict) else None
+    return data
 
 
 def _set(data: dict[str, Any], keys: list[str], value: Any, path: str) -> None:

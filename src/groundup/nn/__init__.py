@@ -1,0 +1,1 @@
+"""Tensor parts: mixers, feed-forward networks, norms, positions, and the state that a sequence carries."""

@@ -1,0 +1,79 @@
+"""Feed-forward networks of a block: the plain two-layer one and the gated one (GLU variants, Shazeer 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Activation: TypeAlias = Literal["relu", "relu2", "gelu", "gelu_tanh", "silu"]
+
+
+def _relu2(x: Tensor) -> Tensor:
+    return F.relu(x).square()
+
+
+def _gelu_tanh(x: Tensor) -> Tensor:
+    return F.gelu(x, approximate="tanh")
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "relu2": _relu2,
+    "gelu": F.gelu,
+    "gelu_tanh": _gelu_tanh,
+    "silu": F.silu,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MLPConfig:
+    """down(activation(up(x)))"""
+
+    type: Literal["mlp"] = "mlp"
+    intermediate_size: int
+    activation: Activation = "gelu_tanh"
+    bias: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatedConfig:
+    """down(activation(gate(x)) * up(x)): SwiGLU with silu, GeGLU with gelu."""
+
+    type: Literal["gated"] = "gated"
+    intermediate_size: int
+    activation: Activation = "silu"
+    bias: bool = False
+
+
+class MLP(nn.Module):
+    def __init__(self, hidden_size: int, config: MLPConfig) -> None:
+        super().__init__()
+        self.activation = ACTIVATIONS[config.activation]
+        self.up_proj = nn.Linear(hidden_size, config.intermediate_size, bias=config.bias)
+        self.down_proj = nn.Linear(config.intermediate_size, hidden_size, bias=config.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(self.activation(self.up_proj(x)))
+
+
+class Gated(nn.Module):
+    def __init__(self, hidden_size: int, config: GatedConfig) -> None:
+        super().__init__()
+        self.activation = ACTIVATIONS[config.activation]
+        self.gate_proj = nn.Linear(hidden_size, config.intermediate_size, bias=config.bias)
+        self.up_proj = nn.Linear(hidden_size, config.intermediate_size, bias=config.bias)
+        self.down_proj = nn.Linear(config.intermediate_size, hidden_size, bias=config.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(self.activation(self.gate_proj(x)) * self.up_proj(x))
+
+
+def intermediate_size_for(hidden_size: int, *, gated: bool, multiple_of: int = 32) -> int:
+    """The usual width: 4 D plain, 8/3 D gated (same parameters), rounded up to `multiple_of`."""
+    wanted = hidden_size * 8 / 3 if gated else hidden_size * 4
+    return -(-int(torch.ceil(torch.tensor(wanted))) // multiple_of) * multiple_of

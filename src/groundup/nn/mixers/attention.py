@@ -1,0 +1,152 @@
+"""Softmax attention (Vaswani et al. 2017) with grouped key-value heads (Ainslie et al. 2023).
+
+Covers what the families need: biases, QK-norm per head (Qwen3) or over the whole projection (OLMo-2), sliding window
+(Mistral, Gemma 2), logit soft-capping and a fixed query scale (Gemma 2). `attend` is PyTorch's fused kernel where it can be
+and `attend_explained` the same thing written out; a test holds them equal.
+
+Letters: B batch, T query positions, S key positions, D hidden, H heads, K kv heads, N head size.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...core.config import Use, node
+from ..norm import RMSNorm, RMSNormConfig
+from ..position import NoPosition, NoPositionConfig, Rope, RopeConfig
+from ..state import KeyValues, LayerState, Memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionConfig:
+    type: Literal["attention"] = "attention"
+    num_attention_heads: int
+    num_key_value_heads: int | None = None
+    """None: as many as num_attention_heads; 1 is multi-query attention."""
+    head_dim: int | None = None
+    """None: hidden_size / num_attention_heads."""
+    position: node(RopeConfig, NoPositionConfig) = RopeConfig()
+    qkv_bias: bool = False
+    output_bias: bool = False
+    qk_norm: Literal["none", "head", "full"] = "none"
+    """RMSNorm of queries and keys: over each head, or over all heads together, before the rotation."""
+    qk_norm_eps: float = 1e-6
+    sliding_window: int | None = None
+    """A query sees itself and the sliding_window - 1 tokens before it."""
+    logit_softcap: float | None = None
+    """Scores become cap * tanh(score / cap)."""
+    query_scale: float | None = None
+    """Scores are multiplied by query_scale ** -0.5; None: head_dim."""
+
+
+class Attention(nn.Module):
+    def __init__(self, hidden_size: int, config: AttentionConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.num_heads = config.num_attention_heads
+        self.num_kv_heads = config.num_key_value_heads or self.num_heads
+        self.head_dim = config.head_dim or hidden_size // self.num_heads
+        self.scale = (config.query_scale or self.head_dim) ** -0.5
+        query_size, kv_size = self.num_heads * self.head_dim, self.num_kv_heads * self.head_dim
+        self.q_proj = nn.Linear(hidden_size, query_size, bias=config.qkv_bias)
+        self.k_proj = nn.Linear(hidden_size, kv_size, bias=config.qkv_bias)
+        self.v_proj = nn.Linear(hidden_size, kv_size, bias=config.qkv_bias)
+        self.o_proj = nn.Linear(query_size, hidden_size, bias=config.output_bias)
+        self.q_norm: nn.Module = nn.Identity()
+        self.k_norm: nn.Module = nn.Identity()
+        if config.qk_norm != "none":
+            norm = RMSNormConfig(eps=config.qk_norm_eps, scale_in_float=config.qk_norm == "full")
+            per_head = config.qk_norm == "head"
+            self.q_norm = RMSNorm(self.head_dim if per_head else query_size, norm)
+            self.k_norm = RMSNorm(self.head_dim if per_head else kv_size, norm)
+        self.position = _build_position(config.position, self.head_dim)
+
+    def init_memory(self, rows: int, *, dtype: torch.dtype, device: torch.device) -> Memory:
+        return KeyValues(rows, self.num_kv_heads, self.head_dim, dtype=dtype, device=device)
+
+    def forward(self, x: Tensor, state: LayerState | None = None) -> tuple[Tensor, LayerState | None]:
+        """x [B, T, D] -> (y [B, T, D], state)"""
+        q, k, v = self.project(x)
+        sequence = None if state is None else state.sequence
+        q, k = self.position(q, k, None if sequence is None else sequence.positions)
+        if state is not None and isinstance(state.memory, KeyValues):
+            k, v = state.memory.append(k, v, state.sequence)
+            k, v = k.to(q.dtype), v.to(q.dtype)
+        num_queries, num_keys, window = q.shape[2], k.shape[2], self.config.sliding_window
+        if sequence is not None:
+            mask = sequence.mask(num_queries, num_keys, window)
+        else:
+            mask = causal_mask(num_queries, window, x.device) if window and num_keys > window else None
+        y = attend(q, k, v, mask=mask, scale=self.scale, softcap=self.config.logit_softcap)
+        return self.o_proj(y.transpose(1, 2).flatten(2)), state
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """q [B, H, T, N], k and v [B, K, T, N]"""
+        q, k, v = self.q_proj(x), self.k_proj(x), self.v_proj(x)
+        if self.config.qk_norm == "full":
+            q, k = self.q_norm(q), self.k_norm(k)
+        q, k, v = (t.unflatten(-1, (-1, self.head_dim)) for t in (q, k, v))
+        if self.config.qk_norm == "head":
+            q, k = self.q_norm(q), self.k_norm(k)
+        return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+
+
+def _build_position(config: RopeConfig | NoPositionConfig | Use, head_dim: int) -> nn.Module:
+    match config:
+        case RopeConfig():
+            return Rope(head_dim, config)
+        case NoPositionConfig():
+            return NoPosition()
+        case Use():
+            from ..build import build_user_part
+
+            return build_user_part(config, head_dim=head_dim)
+    raise AssertionError(config)
+
+
+def causal_mask(num_tokens: int, window: int | None, device: torch.device) -> Tensor:
+    """[T, T] bool: may query t see key s?"""
+    order = torch.arange(num_tokens, device=device)
+    distance = order[:, None] - order
+    seen = distance >= 0
+    return seen if window is None else seen & (distance < window)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None, scale: float, softcap: float | None) -> Tensor:
+    """softmax(q k^T scale, masked) v -> [B, H, T, N].
+
+    mask None: causal if T = S, everything visible if T = 1. Soft-capping has no fused kernel and is written out.
+    """
+    if softcap is not None:
+        return attend_explained(q, k, v, mask=mask, scale=scale, softcap=softcap)
+    return F.scaled_dot_product_attention(
+        q,
+        k,
+        v,
+        attn_mask=mask,
+        is_causal=mask is None and q.shape[2] > 1,
+        scale=scale,
+        enable_gqa=q.shape[1] != k.shape[1],
+    )
+
+
+def attend_explained(
+    q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None, scale: float, softcap: float | None
+) -> Tensor:
+    """The same, step by step, with the [B, H, T, S] scores in memory."""
+    groups = q.shape[1] // k.shape[1]
+    k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
+    scores = q @ k.transpose(-1, -2) * scale
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
+    if mask is None and q.shape[2] > 1:
+        mask = causal_mask(q.shape[2], None, q.device)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf)
+    return torch.softmax(scores.float(), dim=-1).to(q.dtype) @ v
