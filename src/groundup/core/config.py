@@ -59,7 +59,7 @@ def node(*classes: Any) -> Any:
         return str(named)
 
     members = tuple(Annotated[cls, Tag(tag)] for tag, cls in by_type.items())
-    return Annotated[Union[(*members, Annotated[Use, Tag("use")])], Discriminator(tag_of)]  # type: ignore[return-value]  # noqa: UP007
+    return Annotated[Union[(*members, Annotated[Use, Tag("use")])], Discriminator(tag_of)]  # type: ignore[return-value]
 
 
 def _type_tags(cls: Any) -> tuple[str, ...]:

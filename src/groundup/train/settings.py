@@ -1,0 +1,154 @@
+"""How to run: dtype, threads and compilation chosen by measuring this model on this machine; and the machine's own limits.
+
+Small models on a CPU are often faster in float32 on one thread, wide ones in bfloat16 on all; compiling pays only when the
+run is long enough. So each candidate runs a few real training steps on a copy of the model, and the choice is written
+into the run, where a resumed run reads it: the same settings, the same bits.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from ..core.tracking import NullTracker
+from ..nn.protocols import Batch, Objective
+
+COMPILE_COST_SECONDS = 30.0
+"""What compiling a small decoder's step takes on two cores (inductor and g++, measured 16 to 40 s)."""
+_GEMM_SIZE = 1024
+_STEPS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrecisionConfig:
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the matrix multiplications (autocast); weights and optimizer state stay float32."""
+    threads: int = 0
+    """0: measured."""
+    compile: Literal["auto", "on", "off"] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What was chosen, and what was measured for it."""
+
+    dtype: str
+    threads: int
+    compile: bool
+    step_seconds: float
+    """Measured time of one whole batch's forward and backward, with these settings."""
+    measured: dict[str, float]
+    """Candidate -> seconds per batch."""
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        if self.dtype == "bfloat16":
+            return torch.autocast("cpu", dtype=torch.bfloat16)
+        return nullcontext()
+
+
+def available_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def compile_model(model: nn.Module) -> Callable[..., Any]:
+    """The model's forward, compiled for the shapes it meets."""
+    torch._dynamo.config.cache_size_limit = 64
+    return torch.compile(model, dynamic=False)  # type: ignore[no-any-return]
+
+
+def choose_settings(
+    config: PrecisionConfig,
+    model: nn.Module,
+    objective: Objective,
+    batches: list[Batch],
+    *,
+    num_steps: int | None,
+    seconds: float | None,
+    tracker: Any = None,
+) -> Settings:
+    """Measure the candidates that `config` leaves open on `batches` (the micro-batches of one step).
+
+    num_steps or seconds: how long the run will be, to weigh compile time against.
+    """
+    tracker = tracker or NullTracker()
+    before = torch.get_num_threads()
+    dtypes = ["float32", "bfloat16"] if config.dtype == "auto" else [config.dtype]
+    cores = available_cores()
+    threads = sorted({1, cores}) if config.threads == 0 else [config.threads]
+    measured: dict[str, float] = {}
+    best: tuple[float, str, int] | None = None
+    trial = copy.deepcopy(model)
+    for dtype in dtypes:
+        for count in threads:
+            torch.set_num_threads(count)
+            took = _time_steps(trial, trial, objective, batches, dtype)
+            measured[f"{dtype}, {count} threads"] = took
+            if best is None or took < best[0]:
+                best = (took, dtype, count)
+    assert best is not None
+    took, dtype, count = best
+    torch.set_num_threads(count)
+    expected = took * num_steps if num_steps is not None else seconds or 0.0
+    compiled = config.compile == "on"
+    if config.compile != "off" and (compiled or expected > 4 * COMPILE_COST_SECONDS):
+        start = time.perf_counter()
+        try:
+            fast = _time_steps(trial, compile_model(trial), objective, batches, dtype)
+        except Exception as error:
+            if config.compile == "on":
+                raise
+            tracker.event("compile_failed", f"{type(error).__name__}: {error}"[:500])
+            fast = float("inf")
+        measured[f"{dtype}, {count} threads, compiled"] = fast
+        measured["seconds to compile"] = time.perf_counter() - start
+        compiled = compiled or fast < 0.95 * took
+        took = fast if compiled else took
+        torch._dynamo.reset()
+    torch.set_num_threads(before)
+    return Settings(dtype=dtype, threads=count, compile=compiled, step_seconds=took, measured=measured)
+
+
+def _time_steps(
+    model: nn.Module, call: Callable[..., Any], objective: Objective, batches: list[Batch], dtype: str
+) -> float:
+    """Seconds for forward and backward of all `batches`: the quickest of a few, after one that warms up."""
+    autocast = Settings(dtype=dtype, threads=0, compile=False, step_seconds=0, measured={}).autocast
+    best = float("inf")
+    for attempt in range(_STEPS + 1):
+        start = time.perf_counter()
+        for batch in batches[:1] if attempt == 0 else batches:
+            with autocast():
+                objective.loss(call, batch).loss.backward()
+        model.zero_grad(set_to_none=True)
+        took = time.perf_counter() - start
+        if attempt > 0:
+            best = min(best, took)
+        if took > 10:  # slow enough to have been measured
+            break
+    return best if best < float("inf") else took
+
+
+def gemm_peak(dtype: str, threads: int, *, seconds: float = 0.3) -> float:
+    """Floating-point operations per second of this machine's best 1024^3 matrix product, measured now."""
+    kind = torch.bfloat16 if dtype == "bfloat16" else torch.float32
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        a, b = torch.randn(_GEMM_SIZE, _GEMM_SIZE).to(kind), torch.randn(_GEMM_SIZE, _GEMM_SIZE).to(kind)
+        out = a @ b
+        best, end = float("inf"), time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            start = time.perf_counter()
+            torch.matmul(a, b, out=out)
+            best = min(best, time.perf_counter() - start)
+        return 2 * _GEMM_SIZE**3 / best
+    finally:
+        torch.set_num_threads(before)
