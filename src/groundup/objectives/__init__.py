@@ -1,0 +1,1 @@
+"""Training methods: each is collate and loss as one object (groundup.nn.protocols.Objective)."""
