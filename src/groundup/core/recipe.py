@@ -42,6 +42,7 @@ from .config import (
     apply_swaps,
     did_you_mean,
     find_uses,
+    json_schema,
     parse,
     parse_duration,
     read_recipe,
@@ -51,6 +52,14 @@ from .config import (
 from .errors import ArtifactError, ConfigError
 from .progress import Progress, SilentProgress
 from .tracking import JsonlTracker
+
+OpenModel = Callable[..., Any]
+"""(path, *, trusted_parts=(), ...) -> Generator and Scorer. Given by the composition root, so that no stage imports the engine."""
+
+
+def no_model_opener(*args: Any, **kwargs: Any) -> Any:
+    raise ConfigError("this run was started without a way to open models", hint="pass open_model= to run_recipe")
+
 
 RUN_KEYS = ("name", "description", "seed", "budget", "base")
 REPORT = "report.json"
@@ -78,6 +87,8 @@ class StageContext:
     """Dotted path -> file.py:Name of every user part in the recipe."""
     tracker: JsonlTracker
     progress: Progress
+    open_model: OpenModel
+    """A model directory (or a live model, see groundup.engine) as a Generator and Scorer; close it when done."""
 
 
 class Stage(Protocol):
@@ -134,6 +145,7 @@ def load_recipe(
     """Read, override, swap, scale to the budget, and parse every stage. Raises ConfigError with the dotted path."""
     data = apply_swaps(apply_overrides(read_recipe(path), overrides), swaps)
     written = json.loads(json.dumps(data))
+    _anchor_uses(data, path.resolve().parent)
     name = str(data.pop("name", path.stem))
     description = str(data.pop("description", ""))
     seed = data.pop("seed", DEFAULT_SEED)
@@ -159,6 +171,20 @@ def load_recipe(
         directory=path.resolve().parent,
         swaps=find_uses(data),
     )
+
+
+def _anchor_uses(data: Any, directory: Path) -> None:
+    """Make the files of `use:` nodes absolute: from where the command was typed, else beside the recipe."""
+    if isinstance(data, Mapping):
+        if isinstance(data.get("use"), str):
+            file, _, name = data["use"].rpartition(":")
+            path = Path(file).expanduser()
+            data["use"] = f"{(path if path.exists() else directory / path).resolve()}:{name}"  # type: ignore[index]
+        for value in data.values():
+            _anchor_uses(value, directory)
+    elif isinstance(data, list):
+        for value in data:
+            _anchor_uses(value, directory)
 
 
 def _scale_budgets(data: Any, factor: float) -> None:
@@ -217,6 +243,7 @@ def run_recipe(
     *,
     progress: Progress | None = None,
     on_stage: Callable[[str, str, Mapping[str, Any]], None] | None = None,
+    open_model: OpenModel = no_model_opener,
 ) -> dict[str, Any]:
     """Run every stage that is not already done under `out`; return (and write) the run's report.
 
@@ -244,7 +271,7 @@ def run_recipe(
         if found is None:
             if on_stage:
                 on_stage(name, "start", {})
-            found = _run_stage(recipe, name, stage, keys, out, figures, tracker, progress)
+            found = _run_stage(recipe, name, stage, keys, out, figures, tracker, progress, open_model)
             state = "done"
         else:
             state = "cached"
@@ -260,6 +287,44 @@ def run_recipe(
         }
         write_json(out / REPORT, report)
     return report
+
+
+def stage_plan(recipe: Recipe, out: Path) -> list[dict[str, str]]:
+    """What `run_recipe` would do: name, type, key, and state (done, unfinished, new) of each stage. Writes nothing."""
+    rows = []
+    for name, key in stage_keys(recipe).items():
+        key_file = out / "scratch" / name / "key"
+        if _finished(out / name, key) is not None:
+            state = "done"
+        elif key_file.is_file() and key_file.read_text() == key:
+            state = "unfinished"
+        else:
+            state = "new"
+        rows.append({"name": name, "type": str(to_plain(recipe.stages[name])["type"]), "state": state, "key": key})
+    return rows
+
+
+def recipe_schema(table: StageTable) -> dict[str, Any]:
+    """JSON Schema of a whole recipe: the run's own keys, and stages of any known type under any other key."""
+    definitions: dict[str, Any] = {}
+    for kind in table:
+        schema = json_schema(stage_class(kind, table, path=kind))
+        definitions |= schema.pop("$defs", {})
+        definitions[f"stage_{kind}"] = schema
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "groundup recipe",
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            "description": {"type": "string"},
+            "seed": {"type": "integer", "minimum": 0},
+            "budget": {"type": ["string", "number"]},
+            "base": {"type": "string"},
+        },
+        "additionalProperties": {"anyOf": [*({"$ref": f"#/$defs/stage_{kind}"} for kind in table), {"type": "string"}]},
+        "$defs": definitions,
+    }
 
 
 def _finished(final: Path, key: str) -> Any:
@@ -279,6 +344,7 @@ def _run_stage(
     figures: Mapping[str, Mapping[str, Any]],
     tracker: JsonlTracker,
     progress: Progress,
+    open_model: OpenModel,
 ) -> Any:
     partial, scratch = out / f"{name}.partial", out / "scratch" / name
     key_file = scratch / "key"
@@ -301,6 +367,7 @@ def _run_stage(
         swaps=recipe.swaps,
         tracker=tracker.for_stage(name),
         progress=progress,
+        open_model=open_model,
     )
     spent = scratch / "seconds"
     before = float(spent.read_text()) if spent.is_file() else 0.0

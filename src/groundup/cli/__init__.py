@@ -1,0 +1,1 @@
+"""The command line and the composition root: the only place that wires everything. One file per verb."""
