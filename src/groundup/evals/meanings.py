@@ -1,0 +1,90 @@
+"""What each figure means, in one sentence a newcomer understands: one place, used by the report and the terminal's card."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meaning:
+    title: str
+    sentence: str
+    higher_is_better: bool | None = None
+    share: bool = False
+    """Shown in per cent."""
+
+
+MEASURES: dict[str, Meaning] = {
+    "bits_per_byte": Meaning(
+        title="Bits per byte",
+        sentence="How many bits the model would need to store one byte of text it has never seen; 8 is no knowledge at "
+        "all, and a better guesser of what comes next needs fewer.",
+        higher_is_better=False,
+    ),
+    "perplexity": Meaning(
+        title="Perplexity",
+        sentence="Between how many equally likely next units the model is undecided on average; it can only be compared "
+        "between models that cut text into the same units.",
+        higher_is_better=False,
+    ),
+    "exact_match": Meaning(
+        title="Exact answers",
+        sentence="Share of held-out questions answered word for word as the documentation does, after spaces, quotes and "
+        "a final full stop are set aside.",
+        higher_is_better=True,
+        share=True,
+    ),
+    "word_overlap": Meaning(
+        title="Word overlap of answers",
+        sentence="How much an answer and the right answer share of their words (F1): partial credit where an exact match "
+        "is too much to ask.",
+        higher_is_better=True,
+        share=True,
+    ),
+    "functions_compile": Meaning(
+        title="Functions that compile",
+        sentence="Share of functions, continued from a held-out signature and docstring, that are valid Python with a body; "
+        "nothing is run, so it says that the grammar was learned, not that the code is right.",
+        higher_is_better=True,
+        share=True,
+    ),
+}
+
+BASELINES: dict[str, str] = {
+    "uniform": "Every byte equally likely: knows nothing.",
+    "byte unigram": "Knows only how common each byte is in the training text.",
+    "token unigram": "Knows only how common each token of the model's own tokenizer is in the training text.",
+    "xz": "The xz compressor at its strongest on the held-out text alone.",
+    "xz, primed": "The same compressor after it has read a part of the training text.",
+    "most common answer": "Gives the answer that training questions of the same kind have most often.",
+    "nearest training example": "Looks up the most similar training example and copies its answer: memory without learning.",
+    "byte unigram samples": "Bytes drawn by how common each is in the training text.",
+}
+"""Name of a baseline in an evaluation table -> what it is."""
+
+FIGURES: dict[str, str] = {
+    "documents_in": "Documents the source gave.",
+    "documents_kept": "Documents left after cleaning.",
+    "documents_dropped": "Documents left out, each with its reason.",
+    "text_bytes": "Bytes of text in UTF-8.",
+    "loss": "Average surprise per token on training text, in nats; lower is better.",
+    "val_loss": "The same on held-out text, which the model does not learn from.",
+    "tokens_per_second": "Tokens learned from per second.",
+    "mfu": "Share of the machine's measured peak that went into the model's arithmetic.",
+    "lr": "Learning rate: how far each step moves the weights.",
+    "grad_norm": "Length of the gradient before clipping.",
+    "vocab_size": "Number of different tokens.",
+    "seconds": "Wall-clock time.",
+    "perplexity_unit": "What perplexity is counted per.",
+}
+"""Meanings of figures of any stage, by their name."""
+
+
+def meaning_of(name: str) -> str:
+    """The sentence for a figure, or "" when there is none; `a.b.c` is looked up by its parts, first to last."""
+    for part in name.split("."):
+        if part in MEASURES:
+            return MEASURES[part].sentence
+        if part in FIGURES:
+            return FIGURES[part]
+    return ""

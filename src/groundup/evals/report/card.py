@@ -1,0 +1,69 @@
+"""The card that a run ends with on the terminal: what was made, how good it is beside the baselines, what to do next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..meanings import MEASURES
+from .reading import (
+    Report,
+    best_row,
+    duration,
+    evaluations,
+    is_number,
+    measure_title,
+    rows,
+    shown,
+    stages,
+)
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def report_card(report: Report, *, run_directory: Path | str | None = None, model: str | None = None) -> RenderableType:
+    """A rich panel from a run's report. With `run_directory` and the stage name of its model, it ends with commands."""
+    from rich.console import Group
+    from rich.panel import Panel
+    from rich.table import Table
+    from rich.text import Text
+
+    parts: list[Any] = []
+    done = stages(report)
+    seconds = Table.grid(padding=(0, 2))
+    for name, stage in done.items():
+        seconds.add_row(Text(name), Text(str(stage.get("type", "")), style="dim"), Text(duration(stage.get("seconds"))))
+    if done:
+        parts += [seconds, Text()]
+    measured = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for title in ("", "value", "95 % interval", "best baseline"):
+        measured.add_column(title)
+    for _, evaluation in evaluations(report):
+        own = best_row(evaluation)
+        if own is None:
+            continue
+        meaning = MEASURES.get(str(evaluation.get("measure")))
+        share = bool(meaning and meaning.share)
+        about = f", {evaluation['about']}" if evaluation.get("about") else ""
+        baselines = [row for row in rows(evaluation) if row.get("baseline") and is_number(row.get("value"))]
+        pick = max if meaning and meaning.higher_is_better else min
+        best = pick(baselines, key=lambda row: float(row["value"])) if baselines else None
+        measured.add_row(
+            Text(measure_title(str(evaluation.get("measure"))) + about),
+            Text(shown(own["value"], share=share), style="bold"),
+            Text(f"{shown(own.get('low'), share=share)} to {shown(own.get('high'), share=share)}")
+            if is_number(own.get("low"))
+            else Text(),
+            Text(f"{shown(best['value'], share=share)} {best.get('name', '')}" if best else "", style="dim"),
+        )
+    if measured.row_count:
+        parts += [measured, Text()]
+    if run_directory is not None:
+        parts.append(Text(f"report    {Path(run_directory) / 'report.html'}"))
+        if model is not None:
+            place = Path(run_directory) / model
+            parts += [Text(f"talk      groundup chat {place}"), Text(f"serve     groundup serve {place}")]
+    total = sum(s["seconds"] for s in done.values() if is_number(s.get("seconds")))
+    title = Text(f" {report.get('name') or 'run'} · {duration(total)} ")
+    return Panel(Group(*parts) if parts else Text("nothing was run"), title=title, title_align="left", expand=False)

@@ -1,0 +1,342 @@
+"""`report.html`: one file with no scripts and nothing to fetch, made from a run directory.
+
+It knows what an evaluation, a training curve and a count of dropped documents look like, wherever they come from; every other
+figure of every stage is in that stage's table. Everything from the run is escaped: generated text is hostile input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from ...core.artifact import write_bytes
+from ..meanings import BASELINES, MEASURES, meaning_of
+from .plots import bar_plot, curve_plot
+from .reading import (
+    Curve,
+    Run,
+    best_row,
+    data_size,
+    duration,
+    evaluations,
+    figures,
+    flat,
+    headline,
+    is_number,
+    measure_title,
+    read_run,
+    rows,
+    samples,
+    shown,
+    stages,
+    words,
+)
+from .style import STYLE
+
+PAGE = "report.html"
+_TILES = 6
+_CURVES = (
+    # title, what it says, names tried in the metrics, drawn on a log scale
+    ("Loss", "Average surprise per token, in nats; lower is better. The second line is text it does not learn from.",
+     ("loss", "val_loss"), False),
+    ("Learning rate", "How far each step moves the weights.", ("lr", "learning_rate"), False),
+    ("Speed", "Tokens learned from per second.", ("tokens_per_second",), False),
+    ("Share of the machine's peak", "How much of the measured peak goes into the model's own arithmetic (MFU).",
+     ("mfu",), False),
+    ("Gradient norm", "Length of the gradient before clipping; spikes are where training was unsteady.",
+     ("grad_norm",), True),
+)  # fmt: skip
+
+
+def write_report_html(run_directory: Path | str) -> Path:
+    """Write `report.html` beside `report.json` and return its path. Raises ArtifactError without a report.json; metrics
+    and events may be missing, cut or full of NaN.
+    """
+    directory = Path(run_directory)
+    path = directory / PAGE
+    # A lone surrogate from a model's output has no UTF-8 form; it must not cost the report.
+    write_bytes(path, page(read_run(directory)).encode("utf-8", errors="replace"))
+    return path
+
+
+def page(run: Run) -> str:
+    """The whole page as text."""
+    name = _text(run.report.get("name") or "run")
+    sections = [
+        _head(run),
+        _tiles(run),
+        _evaluations(run),
+        _samples(run),
+        _use(run),
+        _training(run),
+        _data(run),
+        _stages(run),
+        _environment(run),
+    ]
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+        f"<title>{name}: report</title><style>{STYLE}</style></head><body><main>\n"
+        + "\n".join(section for section in sections if section)
+        + "\n<footer>Made by groundup from report.json and metrics.jsonl in this run's folder.</footer>"
+        "\n</main></body></html>\n"
+    )
+
+
+def _text(value: Any) -> str:
+    """Escaped, with control characters (which HTML does not allow) shown as their pictures."""
+    raw = str(value)
+    kept = "".join(c if c in "\n\t" or (ord(c) >= 32 and ord(c) != 127) else "\ufffd" for c in raw)
+    return escape(kept, quote=True)
+
+
+def _section(title: str, body: str, intro: str = "") -> str:
+    lead = f'<p class="soft">{intro}</p>' if intro else ""
+    return f"<section><h2>{title}</h2>{lead}{body}</section>" if body else ""
+
+
+def _head(run: Run) -> str:
+    description = str(run.report.get("description") or "").strip()
+    told = " ".join(headline(run))
+    return (
+        f"<header><h1>{_text(run.report.get('name') or 'run')}</h1>"
+        + (f'<p class="lead">{_text(description)}</p>' if description else "")
+        + (f"<p>{_text(told)}</p>" if told else "")
+        + "</header>"
+    )
+
+
+def _tiles(run: Run) -> str:
+    tiles: list[tuple[str, str]] = []
+    for _, evaluation in evaluations(run.report):
+        own = best_row(evaluation)
+        measure = str(evaluation.get("measure"))
+        title = measure_title(measure)
+        if own is not None and title not in [t for _, t in tiles]:
+            share = measure in MEASURES and MEASURES[measure].share
+            tiles.append((shown(float(own["value"]), share=share), title))
+    last = [(stage, by_name["val_loss"]) for stage, by_name in run.curves.items() if "val_loss" in by_name]
+    tiles += [(shown(curve.values[-1]), f"Validation loss, {stage}") for stage, curve in last if curve.values]
+    for stage in stages(run.report).values():
+        kept = figures(stage).get("documents_kept")
+        if is_number(kept):
+            tiles.append((shown(kept), "Documents"))
+    seconds = [s["seconds"] for s in stages(run.report).values() if is_number(s.get("seconds"))]
+    if seconds:
+        tiles = [*tiles[: _TILES - 1], (duration(sum(seconds)), "In all")]
+    inner = "".join(f'<div class="tile"><b>{_text(v)}</b><span>{_text(t)}</span></div>' for v, t in tiles[:_TILES])
+    return f'<div class="tiles">{inner}</div>' if inner else ""
+
+
+def _evaluations(run: Run) -> str:
+    cards = [
+        _evaluation(evaluation, salt=f"evaluation {number}")
+        for number, (_, evaluation) in enumerate(evaluations(run.report))
+    ]
+    skipped = [
+        f"<p class='soft'>Not measured: {_text(words(str(what)))} ({_text(why)}).</p>"
+        for stage in stages(run.report).values()
+        for what, why in _mapping(figures(stage).get("skipped")).items()
+    ]
+    return _section(
+        "How good it is",
+        "".join(cards + skipped),
+        "Each figure stands beside simple baselines: a model is worth its training only where it beats them. "
+        "The dark line on a bar is the 95 % interval.",
+    )
+
+
+def _evaluation(evaluation: Mapping[str, Any], *, salt: str) -> str:
+    measure = str(evaluation.get("measure", ""))
+    meaning = MEASURES.get(measure)
+    share = bool(meaning and meaning.share)
+    about = str(evaluation.get("about", ""))
+    better = {True: " Higher is better.", False: " Lower is better.", None: ""}[meaning and meaning.higher_is_better]
+    body = []
+    for row in rows(evaluation):
+        named = str(row.get("name", ""))
+        note = BASELINES.get(named, "") if row.get("baseline") else str(row.get("note", ""))
+        interval = (
+            f"{shown(row['low'], share=share)} to {shown(row['high'], share=share)}"
+            if is_number(row.get("low")) and is_number(row.get("high"))
+            else ""
+        )
+        body.append(
+            f"<tr{'' if row.get('baseline') else ' class=own'}><td>{_text(named)}"
+            + (f"<small>{_text(note)}</small>" if note else "")
+            + f'</td><td class="number">{_text(shown(row.get("value"), share=share))}</td>'
+            f'<td class="number">{_text(interval)}</td>'
+            f'<td class="number">{_text(shown(row["count"]) if row.get("count") is not None else "")}</td></tr>'
+        )
+    compared = "".join(f'<p class="soft">{_text(line)}</p>' for line in _listed(evaluation.get("notes")))
+    return (
+        f'<div class="card"><h3>{_text(measure_title(measure))}{_text(f": {about}") if about else ""}</h3>'
+        f"<p class='soft'>{_text((meaning.sentence if meaning else meaning_of(measure)) + better)}</p>"
+        f'<div class="grid"><div>{bar_plot(rows(evaluation), salt=salt, title=measure_title(measure), share=share)}</div>'
+        '<div class="scroll"><table><tr><th></th><th class="number">value</th><th class="number">95 % interval</th>'
+        f'<th class="number">of</th></tr>{"".join(body)}</table></div></div>{compared}</div>'
+    )
+
+
+def _samples(run: Run) -> str:
+    cards = []
+    for sample in samples(run.report):
+        verdict = sample.get("verdict")
+        mark = (
+            f'<span class="{"right" if sample.get("right") else "wrong"}"> {_text(verdict)}</span>' if verdict else ""
+        )
+        title = " · ".join(str(sample[k]) for k in ("model", "task", "kind") if sample.get(k))
+        answer = sample.get("answer")
+        right = f"\n<span class='asked'>right answer: {_text(answer)}</span>" if answer not in (None, "") else ""
+        gap = "\n" if sample.get("chat") else ""
+        cards.append(
+            f'<div class="card"><h3>{_text(title)}{mark}</h3><pre><span class="asked">{_text(sample.get("prompt", ""))}'
+            f'</span>{gap}<span class="made">{_text(sample.get("text", ""))}</span>{right}</pre></div>'
+        )
+    return _section(
+        "What it writes",
+        f'<div class="grid">{"".join(cards)}</div>' if cards else "",
+        "Grey is what it was given, blue is what it wrote. Not picked: the first ones of each kind.",
+    )
+
+
+def _use(run: Run) -> str:
+    if not run.models:
+        return ""
+    model = f"{run.path}/{run.models[-1]}"
+    quoted = f"'{model}'" if any(c in model for c in " '\"$&;()<>|*?") else model
+    commands = (
+        ("Talk to it", f"groundup chat {quoted}"),
+        ("Serve it, with the OpenAI API and a chat page", f"groundup serve {quoted}"),
+        ("Let it go on with a text", f"groundup generate {quoted} --prompt 'def read_lines(path):'"),
+        ("Measure it on a text of your own", f"groundup eval {quoted} --text yours.txt --json"),
+    )
+    body = "".join(f"<h3>{_text(what)}</h3><pre>{_text(command)}</pre>" for what, command in commands)
+    return _section("Use it", f'<div class="card">{body}</div>')
+
+
+def _training(run: Run) -> str:
+    parts = []
+    for stage, by_name in run.curves.items():
+        cards = []
+        for title, sentence, names, log_scale in _CURVES:
+            curves = {name: by_name[name] for name in names if name in by_name}
+            plot = curve_plot(
+                {words(n): c for n, c in curves.items()},
+                salt=f"{stage} {title}",
+                title=f"{title}, {stage}",
+                log_scale=log_scale,
+                points=("val loss",),
+            )
+            if curves:
+                cards.append(
+                    f'<figure class="card"><h3>{_text(title)}</h3><figcaption>{_text(sentence)}{_gaps(curves)}'
+                    f"</figcaption>{plot}</figure>"
+                )
+        if cards:
+            steps = max((curve.steps[-1] for curve in by_name.values() if curve.steps), default=0)
+            parts.append(f"<h3>{_text(stage)}, {steps:,.0f} steps</h3><div class='grid'>{''.join(cards)}</div><br>")
+    events = [e for e in run.events if e.get("kind") not in ("start", "done", "cached", "sample")]
+    if events:
+        listed = "".join(
+            f"<tr><td class='name'>{_text(e.get('time', ''))}</td><td>{_text(e.get('stage', ''))}</td>"
+            f"<td>{_text(e.get('kind', ''))}</td><td>{_text(e.get('message', ''))}</td></tr>"
+            for e in events[-30:]
+        )
+        parts.append(
+            f"<details><summary><b>Events</b> <span class='soft'>{len(events)} noted while it trained</span></summary>"
+            f'<div class="scroll"><table>{listed}</table></div></details>'
+        )
+    return _section("How it learned", "".join(parts))
+
+
+def _gaps(curves: Mapping[str, Curve]) -> str:
+    missing = {name: curve.gaps for name, curve in curves.items() if curve.gaps}
+    if not missing:
+        return ""
+    told = ", ".join(f"{count:,} of {_text(words(name))}" for name, count in missing.items())
+    return f" <span class='wrong'>Left out because they were not finite: {told}.</span>"
+
+
+def _data(run: Run) -> str:
+    parts = []
+    for name, stage in stages(run.report).items():
+        found = figures(stage)
+        dropped = _mapping(found.get("dropped"))
+        if not is_number(found.get("documents_in")) and not dropped:
+            continue
+        counts = [
+            ("Documents read", shown(found.get("documents_in"))),
+            ("kept", shown(found.get("documents_kept"))),
+            ("left out", shown(found.get("documents_dropped"))),
+        ]
+        documents, sizes = _mapping(found.get("documents")), _mapping(found.get("text_bytes"))
+        counts += [(f"in {split}", f"{shown(n)} ({data_size(sizes.get(split))})") for split, n in documents.items()]
+        reasons = sorted(dropped.items(), key=lambda item: -item[1] if is_number(item[1]) else 0)
+        parts.append(
+            f'<div class="grid"><div class="card"><h3>{_text(name)}</h3>{_table(counts)}</div>'
+            + (f'<div class="card"><h3>Left out, by reason</h3>{_table(reasons)}</div>' if reasons else "")
+            + "</div>"
+        )
+    return _section("What it learned from", "".join(parts))
+
+
+def _stages(run: Run) -> str:
+    done = stages(run.report)
+    longest = max((s["seconds"] for s in done.values() if is_number(s.get("seconds"))), default=0) or 1
+    parts = []
+    for name, stage in done.items():
+        share = stage["seconds"] / longest if is_number(stage.get("seconds")) else 0
+        lines = [*flat(figures(stage)), ("key", stage.get("key", "")), ("identity", stage.get("identity", ""))]
+        known = {"type", "seconds", "key", "identity", "figures"}
+        lines += [line for k, v in stage.items() if k not in known for line in flat(v, str(k))]
+        body = "".join(
+            f'<tr><td>{_text(words(key))}{_meaning(key)}</td><td class="{_number_class(value)}">{_text(shown(value))}</td></tr>'
+            for key, value in lines
+        )
+        parts.append(
+            f"<details><summary><b>{_text(name)}</b><span class='soft'>{_text(stage.get('type', ''))}</span>"
+            f'<span class="bar"><i style="width:{100 * max(0.0, min(1.0, share)):.1f}%"></i></span>'
+            f'<span class="time">{_text(duration(stage.get("seconds")))}</span></summary>'
+            f'<div class="scroll"><table>{body}</table></div></details>'
+        )
+    return _section(
+        "Stage by stage",
+        "".join(parts),
+        "Open one for all of its figures. The key is the hash of its config and inputs: the same key is never run twice.",
+    )
+
+
+def _meaning(key: str) -> str:
+    sentence = meaning_of(key) if "." not in key else ""
+    return f"<small>{_text(sentence)}</small>" if sentence else ""
+
+
+def _number_class(value: Any) -> str:
+    return "number" if isinstance(value, (int, float)) else ""
+
+
+def _environment(run: Run) -> str:
+    lines = [("seed", str(run.report.get("seed", ""))), *_mapping(run.report.get("environment")).items()]
+    swaps = _mapping(run.report.get("swaps"))
+    own = f'<div class="card"><h3>Your own parts in it</h3>{_table(swaps.items())}</div>' if swaps else ""
+    return _section("What it ran on", f'<div class="grid"><div class="card">{_table(lines)}</div>{own}</div>')
+
+
+def _table(lines: Iterable[tuple[str, Any]]) -> str:
+    body = "".join(
+        f'<tr><td>{_text(key)}</td><td class="number">{_text(value if isinstance(value, str) else shown(value))}</td></tr>'
+        for key, value in lines
+    )
+    return f'<div class="scroll"><table>{body}</table></div>'
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else []

@@ -1,0 +1,260 @@
+"""A run directory as the report needs it, whatever is missing or broken in it: a run that was killed has half of these files."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...core.artifact import read_json, read_seal
+from ...core.errors import ArtifactError
+from ...core.recipe import REPORT
+from ...core.tracking import EVENTS, METRICS, read_lines
+from ..meanings import MEASURES
+
+Report = Mapping[str, Any]
+# A curve on a page is a few hundred pixels wide; more points only make the file large.
+_MAX_POINTS = 600
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """One figure of one stage over steps. `gaps` counts the values that were not finite and are left out."""
+
+    steps: Sequence[float]
+    values: Sequence[float]
+    gaps: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Everything that the page is made from."""
+
+    report: Report
+    curves: Mapping[str, Mapping[str, Curve]]
+    """Stage -> figure -> curve."""
+    events: Sequence[Mapping[str, Any]]
+    models: Sequence[str]
+    """Stages whose directory is a model, in order."""
+    path: str
+    """How a person would write the run directory in a command."""
+
+
+def read_run(directory: Path) -> Run:
+    """Raises ArtifactError when there is no report.json or it is not a report."""
+    report = read_json(directory / REPORT)
+    if not isinstance(report, dict) or not isinstance(report.get("stages", {}), dict):
+        raise ArtifactError(f"{directory / REPORT} is not a run's report", hint="run the recipe again: it is rewritten")
+    return Run(
+        report=report,
+        curves=_curves(directory / METRICS),
+        events=list(read_lines(directory / EVENTS)),
+        models=[name for name in stages(report) if _is_model(directory / name)],
+        path=_as_written(directory),
+    )
+
+
+def stages(report: Report) -> dict[str, Mapping[str, Any]]:
+    """Stage name -> its entry; entries that are no mapping are left out."""
+    found = report.get("stages")
+    entries = found.items() if isinstance(found, Mapping) else ()
+    return {str(name): entry for name, entry in entries if isinstance(entry, Mapping)}
+
+
+def figures(stage: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = stage.get("figures")
+    return found if isinstance(found, Mapping) else {}
+
+
+def evaluations(report: Report) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(stage, evaluation) of every stage that reports a list of `evaluations` with rows."""
+    for name, stage in stages(report).items():
+        listed = figures(stage).get("evaluations")
+        for evaluation in listed if isinstance(listed, list) else []:
+            if isinstance(evaluation, Mapping) and isinstance(evaluation.get("rows"), list):
+                yield name, evaluation
+
+
+def rows(evaluation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [row for row in evaluation["rows"] if isinstance(row, Mapping)]
+
+
+def samples(report: Report) -> Iterator[Mapping[str, Any]]:
+    for stage in stages(report).values():
+        listed = figures(stage).get("samples")
+        yield from (s for s in (listed if isinstance(listed, list) else []) if isinstance(s, Mapping))
+
+
+def flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted name, scalar) of everything in a figure. A list of scalars stays one value."""
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from flat(inner, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, (list, tuple)) and any(isinstance(v, (Mapping, list, tuple)) for v in value):
+        for number, inner in enumerate(value, start=1):
+            yield from flat(inner, f"{name}.{number}")
+    else:
+        yield name, value
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def shown(value: Any, *, share: bool = False) -> str:
+    """A value as a person likes to read it."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (int, float)) and not math.isfinite(value):
+        return "not a number" if math.isnan(value) else "infinite"
+    if share and is_number(value):
+        return f"{100 * value:.1f} %"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        if value and (abs(value) < 1e-3 or abs(value) >= 1e7):
+            return f"{value:.3g}"
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(shown(v) for v in value) or "none"
+    if isinstance(value, Mapping):
+        return "none" if not value else "; ".join(f"{k}: {shown(v)}" for k, v in value.items())
+    return str(value)
+
+
+def duration(seconds: Any) -> str:
+    if not is_number(seconds):
+        return "–"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def data_size(count: Any) -> str:
+    if not is_number(count):
+        return "–"
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count:,.0f} bytes"
+
+
+def words(name: str) -> str:
+    """`bits_per_byte` as `bits per byte`."""
+    return name.replace("_", " ")
+
+
+def measure_title(measure: str) -> str:
+    return MEASURES[measure].title if measure in MEASURES else words(measure)
+
+
+def headline(run: Run) -> list[str]:
+    """The run in a few plain sentences, made of whatever it has."""
+    report = run.report
+    done = stages(report)
+    seconds = [s.get("seconds") for s in done.values() if is_number(s.get("seconds"))]
+    sentences = []
+    for stage in done.values():
+        found = figures(stage)
+        if is_number(found.get("documents_kept")):
+            size = found.get("text_bytes")
+            total = sum(v for v in size.values() if is_number(v)) if isinstance(size, Mapping) else size
+            kept = f"{found['documents_kept']:,} documents"
+            sentences.append(
+                f"It learned from {kept}{f' ({data_size(total)} of text)' if is_number(total) else ''}, "
+                f"a part of which was held back to test it."
+            )
+            break
+    if seconds:
+        sentences.append(f"All {len(done)} stages together took {duration(sum(seconds))}.")
+    for _, evaluation in evaluations(report):
+        sentence = _comparison(evaluation)
+        if sentence:
+            sentences.append(sentence)
+    return sentences
+
+
+def best_row(evaluation: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The row of the model that was evaluated: the last that is no baseline."""
+    own = [row for row in rows(evaluation) if not row.get("baseline") and is_number(row.get("value"))]
+    return own[-1] if own else None
+
+
+def _comparison(evaluation: Mapping[str, Any]) -> str:
+    own = best_row(evaluation)
+    baselines = [row for row in rows(evaluation) if row.get("baseline") and is_number(row.get("value"))]
+    measure = evaluation.get("measure")
+    if own is None or measure not in ("bits_per_byte", "exact_match", "functions_compile"):
+        return ""
+    value = float(own["value"])
+    if measure == "bits_per_byte":
+        xz = [row for row in baselines if str(row.get("name", "")).startswith("xz")]
+        beside = min(xz or baselines, key=lambda row: float(row["value"]), default=None)
+        start = f"It stores text it has never seen in {value:.3g} bits per byte"
+        if beside is None:
+            return f"{start}."
+        return f"{start}; the simple way to do it ({beside.get('name')}) needs {float(beside['value']):.3g}."
+    if measure == "functions_compile":
+        return f"{100 * value:.0f} % of the functions it wrote are valid Python."
+    beside = max(baselines, key=lambda row: float(row["value"]), default=None)
+    against = f"; {beside.get('name')}: {100 * float(beside['value']):.0f} %" if beside else ""
+    return f"It answered {100 * value:.0f} % of held-out questions word for word{against}."
+
+
+def _curves(path: Path) -> dict[str, dict[str, Curve]]:
+    gathered: dict[str, dict[str, tuple[list[float], list[float], list[int]]]] = {}
+    for row in read_lines(path):
+        step = row.get("step")
+        if not is_number(step):
+            continue
+        for key, value in row.items():
+            if key in ("stage", "step") or isinstance(value, bool) or not isinstance(value, (int, float)):
+                continue
+            by_name = gathered.setdefault(str(row.get("stage", "")), {})
+            steps, values, gaps = by_name.setdefault(str(key), ([], [], []))
+            if math.isfinite(value):
+                steps.append(float(step))
+                values.append(float(value))
+            else:
+                gaps.append(1)
+    return {
+        stage: {
+            name: _thinned(Curve(steps=steps, values=values, gaps=len(gaps)))
+            for name, (steps, values, gaps) in by_name.items()
+        }
+        for stage, by_name in gathered.items()
+    }
+
+
+def _thinned(curve: Curve) -> Curve:
+    """Averages of neighbours, so that no more than _MAX_POINTS are drawn."""
+    stride = math.ceil(len(curve.steps) / _MAX_POINTS)
+    if stride <= 1:
+        return curve
+    groups = [slice(i, i + stride) for i in range(0, len(curve.steps), stride)]
+    return Curve(
+        steps=[sum(curve.steps[g]) / len(curve.steps[g]) for g in groups],
+        values=[sum(curve.values[g]) / len(curve.values[g]) for g in groups],
+        gaps=curve.gaps,
+    )
+
+
+def _is_model(directory: Path) -> bool:
+    try:
+        return read_seal(directory).kind == "model"
+    except ArtifactError:
+        return False
+
+
+def _as_written(directory: Path) -> str:
+    relative = os.path.relpath(directory)
+    return str(directory) if relative.startswith("..") else relative
