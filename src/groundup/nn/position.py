@@ -56,8 +56,12 @@ class Rope(nn.Module):
         super().__init__()
         self.config = config
         self.rotated = int(head_dim * config.partial_rotary_factor) // 2 * 2
-        self.register_buffer("cos", torch.empty(0), persistent=False)
-        self.register_buffer("sin", torch.empty(0), persistent=False)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the table; `prepare` makes it again."""
+        self.register_buffer("cos", torch.empty(0, device="cpu"), persistent=False)
+        self.register_buffer("sin", torch.empty(0, device="cpu"), persistent=False)
 
     def prepare(self, num_positions: int) -> None:
         """Make the table long enough; called by the model outside of compiled code."""
