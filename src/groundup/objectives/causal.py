@@ -67,7 +67,7 @@ def next_token_loss(
     model: Any, batch: Batch, *, chunk_tokens: int | None = None, z_loss: float = 0.0, label_smoothing: float = 0.0
 ) -> LossOutput:
     """Mean loss over the batch's targets, with the model's own auxiliary loss added. Metrics: loss (nats per target,
-    without additions), accuracy, and z_loss or aux_loss where there are any.
+    without additions), accuracy, tokens (how many targets), and z_loss or aux_loss where there are any.
     """
     output = model(batch.input_ids, document_state(model, batch.documents))
     loss, figures = chunked_cross_entropy(
@@ -79,6 +79,7 @@ def next_token_loss(
         label_smoothing=label_smoothing,
     )
     metrics: dict[str, float | Tensor] = {"loss": figures["cross_entropy"], "accuracy": figures["accuracy"]}
+    metrics["tokens"] = (batch.targets != IGNORE).sum()
     if z_loss:
         metrics["z_loss"] = figures["z_loss"]
     if output.aux_loss is not None:

@@ -46,7 +46,7 @@ def chunked_cross_entropy(
         sums = _sums(hidden, head, targets, z_loss, label_smoothing)
     else:
         parts = []
-        for part, wanted in zip(hidden.split(chunk_tokens), targets.split(chunk_tokens), strict=True):
+        for part, wanted in zip(torch.split(hidden, chunk_tokens), torch.split(targets, chunk_tokens), strict=True):
             if torch.is_grad_enabled():
                 made = torch.utils.checkpoint.checkpoint(
                     _sums, part, head, wanted, z_loss, label_smoothing, use_reentrant=False, preserve_rng_state=False

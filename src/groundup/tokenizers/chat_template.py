@@ -21,7 +21,7 @@ from .jinja_sandbox import Budget, LimitExceeded, Refused, SafeEnvironment, spen
 
 MAX_SOURCE_CHARS = 200_000
 """The longest published templates have about 30,000."""
-MAX_STEPS = 1_000_000
+MAX_STEPS = 400_000
 MAX_OUTPUT_CHARS = 1_000_000
 MAX_SECONDS = 0.25
 
@@ -148,7 +148,7 @@ class ChatTemplate:
         budget.rendered, budget.generated = 0, []
         pieces = []
         with spending(budget):
-            context = self._template.new_context(values)
+            context = self._template.new_context(dict(values))
             for piece in self._template.root_render_func(context):
                 pieces.append(piece)
                 budget.rendered += len(piece)
