@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from ..meanings import MEASURES
 from .reading import (
     Report,
+    as_written,
     best_row,
     duration,
     evaluations,
     is_number,
     measure_title,
+    model_stages,
     rows,
     shown,
     stages,
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-def report_card(report: Report, *, run_directory: Path | str | None = None, model: str | None = None) -> RenderableType:
-    """A rich panel from a run's report. With `run_directory` and the stage name of its model, it ends with commands."""
+def report_card(report: Report, run_directory: Path | str | None = None) -> RenderableType:
+    """A rich panel from a run's report. With `run_directory` it ends with what to do next."""
     from rich.console import Group
     from rich.panel import Panel
     from rich.table import Table
@@ -60,10 +62,10 @@ def report_card(report: Report, *, run_directory: Path | str | None = None, mode
     if measured.row_count:
         parts += [measured, Text()]
     if run_directory is not None:
-        parts.append(Text(f"report    {Path(run_directory) / 'report.html'}"))
-        if model is not None:
-            place = Path(run_directory) / model
-            parts += [Text(f"talk      groundup chat {place}"), Text(f"serve     groundup serve {place}")]
+        place = Path(as_written(Path(run_directory)))
+        parts.append(Text(f"report    {place / 'report.html'}"))
+        for name in model_stages(report, place)[-1:]:
+            parts += [Text(f"talk      groundup chat {place / name}"), Text(f"serve     groundup serve {place / name}")]
     total = sum(s["seconds"] for s in done.values() if is_number(s.get("seconds")))
-    title = Text(f" {report.get('name') or 'run'} · {duration(total)} ")
-    return Panel(Group(*parts) if parts else Text("nothing was run"), title=title, title_align="left", expand=False)
+    heading = Text(f" {report.get('name') or 'run'} · {duration(total)} ")
+    return Panel(Group(*parts) if parts else Text("nothing was run"), title=heading, title_align="left", expand=False)

@@ -38,15 +38,15 @@ from .style import STYLE
 PAGE = "report.html"
 _TILES = 6
 _CURVES = (
-    # title, what it says, names tried in the metrics, drawn on a log scale
+    # title, what it says, names tried in the metrics, the scale
     ("Loss", "Average surprise per token, in nats; lower is better. The second line is text it does not learn from.",
-     ("loss", "val_loss"), False),
-    ("Learning rate", "How far each step moves the weights.", ("lr", "learning_rate"), False),
-    ("Speed", "Tokens learned from per second.", ("tokens_per_second",), False),
+     ("loss", "val_loss"), ""),
+    ("Learning rate", "How far each step moves the weights.", ("lr", "learning_rate"), ""),
+    ("Speed", "Tokens learned from per second.", ("tokens_per_second",), "from zero"),
     ("Share of the machine's peak", "How much of the measured peak goes into the model's own arithmetic (MFU).",
-     ("mfu",), False),
+     ("mfu",), "from zero"),
     ("Gradient norm", "Length of the gradient before clipping; spikes are where training was unsteady.",
-     ("grad_norm",), True),
+     ("grad_norm",), "log"),
 )  # fmt: skip
 
 
@@ -154,7 +154,9 @@ def _evaluation(evaluation: Mapping[str, Any], *, salt: str) -> str:
     meaning = MEASURES.get(measure)
     share = bool(meaning and meaning.share)
     about = str(evaluation.get("about", ""))
-    better = {True: " Higher is better.", False: " Lower is better.", None: ""}[meaning and meaning.higher_is_better]
+    better = {True: " Higher is better.", False: " Lower is better.", None: ""}[
+        meaning.higher_is_better if meaning else None
+    ]
     body = []
     for row in rows(evaluation):
         named = str(row.get("name", ""))
@@ -222,13 +224,14 @@ def _training(run: Run) -> str:
     parts = []
     for stage, by_name in run.curves.items():
         cards = []
-        for title, sentence, names, log_scale in _CURVES:
+        for title, sentence, names, scale in _CURVES:
             curves = {name: by_name[name] for name in names if name in by_name}
             plot = curve_plot(
                 {words(n): c for n, c in curves.items()},
                 salt=f"{stage} {title}",
                 title=f"{title}, {stage}",
-                log_scale=log_scale,
+                log_scale=scale == "log",
+                from_zero=scale == "from zero",
                 points=("val loss",),
             )
             if curves:

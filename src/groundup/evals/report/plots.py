@@ -19,7 +19,7 @@ _INK, _GRID, _FIRST, _SECOND, _QUIET = "#010203", "#040506", "#070809", "#0a0b0c
 _VARIABLES = {_INK: "--ink", _GRID: "--line", _FIRST: "--first", _SECOND: "--second", _QUIET: "--quiet"}
 _WIDTH_INCHES, _HEIGHT_INCHES = 4.6, 2.7
 _LABEL_CHARACTERS = 26
-_RC = {
+_RC: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 9.5,
     "axes.edgecolor": _GRID,
@@ -30,6 +30,7 @@ _RC = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": _GRID,
     "grid.linewidth": 0.6,
     "legend.frameon": False,
@@ -37,19 +38,27 @@ _RC = {
 
 
 def curve_plot(
-    curves: Mapping[str, Curve], *, salt: str, title: str, log_scale: bool = False, points: Sequence[str] = ()
+    curves: Mapping[str, Curve],
+    *,
+    salt: str,
+    title: str,
+    log_scale: bool = False,
+    from_zero: bool = False,
+    points: Sequence[str] = (),
 ) -> str:
     """Lines over steps as an SVG element; the names in `points` get markers. "" when there is nothing finite to draw."""
     drawn = {name: curve for name, curve in curves.items() if curve.steps}
     if not drawn:
         return ""
-    with _figure(salt, title) as (figure, axes, out):
+    with _figure(salt, title) as (axes, out):
         for colour, (name, curve) in zip((_FIRST, _SECOND, _QUIET), drawn.items()):
             marker = "o" if name in points or len(curve.steps) == 1 else None
             axes.plot(curve.steps, curve.values, color=colour, label=name, marker=marker, markersize=3, linewidth=1.5)
         axes.set_xlabel("step")
         if log_scale and all(value > 0 for curve in drawn.values() for value in curve.values):
             axes.set_yscale("log")
+        elif from_zero:
+            axes.set_ylim(0, 1.15 * max(max(curve.values) for curve in drawn.values()) or 1)
         if len(drawn) > 1:
             axes.legend(loc="upper right", fontsize=8.5)
     return out[0]
@@ -61,7 +70,7 @@ def bar_plot(rows: Sequence[Mapping[str, Any]], *, salt: str, title: str, share:
     if not drawn:
         return ""
     scale = 100 if share else 1
-    with _figure(salt, title, height=0.75 + 0.34 * len(drawn)) as (figure, axes, out):
+    with _figure(salt, title, height=0.75 + 0.34 * len(drawn)) as (axes, out):
         values = [scale * float(row["value"]) for row in drawn]
         colours = [_QUIET if row.get("baseline") else _FIRST for row in drawn]
         places = range(len(drawn))
@@ -87,8 +96,8 @@ def bar_plot(rows: Sequence[Mapping[str, Any]], *, salt: str, title: str, share:
 
 
 @contextmanager
-def _figure(salt: str, title: str, height: float = _HEIGHT_INCHES) -> Iterator[tuple[Any, Any, list[str]]]:
-    """A figure to draw on; at the end the list holds its SVG element."""
+def _figure(salt: str, title: str, height: float = _HEIGHT_INCHES) -> Iterator[tuple[Any, list[str]]]:
+    """Axes to draw on; at the end the list holds the SVG element."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -99,7 +108,7 @@ def _figure(salt: str, title: str, height: float = _HEIGHT_INCHES) -> Iterator[t
         warnings.simplefilter("ignore")
         figure = Figure(figsize=(_WIDTH_INCHES, height), layout="constrained")
         FigureCanvasSVG(figure)
-        yield figure, figure.subplots(), out
+        yield figure.subplots(), out
         buffer = StringIO()
         no_metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
         figure.savefig(buffer, format="svg", transparent=True, metadata=no_metadata)

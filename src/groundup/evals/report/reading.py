@@ -52,8 +52,8 @@ def read_run(directory: Path) -> Run:
         report=report,
         curves=_curves(directory / METRICS),
         events=list(read_lines(directory / EVENTS)),
-        models=[name for name in stages(report) if _is_model(directory / name)],
-        path=_as_written(directory),
+        models=model_stages(report, directory),
+        path=as_written(directory),
     )
 
 
@@ -205,8 +205,8 @@ def _comparison(evaluation: Mapping[str, Any]) -> str:
         return f"{start}; the simple way to do it ({beside.get('name')}) needs {float(beside['value']):.3g}."
     if measure == "functions_compile":
         return f"{100 * value:.0f} % of the functions it wrote are valid Python."
-    beside = max(baselines, key=lambda row: float(row["value"]), default=None)
-    against = f"; {beside.get('name')}: {100 * float(beside['value']):.0f} %" if beside else ""
+    best = max(baselines, key=lambda row: float(row["value"]), default=None)
+    against = f"; {best.get('name')}: {100 * float(best['value']):.0f} %" if best else ""
     return f"It answered {100 * value:.0f} % of held-out questions word for word{against}."
 
 
@@ -214,7 +214,7 @@ def _curves(path: Path) -> dict[str, dict[str, Curve]]:
     gathered: dict[str, dict[str, tuple[list[float], list[float], list[int]]]] = {}
     for row in read_lines(path):
         step = row.get("step")
-        if not is_number(step):
+        if not isinstance(step, (int, float)) or not math.isfinite(step):
             continue
         for key, value in row.items():
             if key in ("stage", "step") or isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -248,6 +248,11 @@ def _thinned(curve: Curve) -> Curve:
     )
 
 
+def model_stages(report: Report, directory: Path) -> list[str]:
+    """Stages whose directory is a model, in order."""
+    return [name for name in stages(report) if _is_model(directory / name)]
+
+
 def _is_model(directory: Path) -> bool:
     try:
         return read_seal(directory).kind == "model"
@@ -255,6 +260,7 @@ def _is_model(directory: Path) -> bool:
         return False
 
 
-def _as_written(directory: Path) -> str:
+def as_written(directory: Path) -> str:
+    """The path as a person would type it: relative where that is shorter."""
     relative = os.path.relpath(directory)
     return str(directory) if relative.startswith("..") else relative

@@ -17,7 +17,7 @@ h3 { font-size: 1.02rem; margin: 0 0 .2rem; }
 p { margin: .3rem 0 .8rem; max-width: 46rem; }
 .soft, figcaption { color: var(--soft); }
 .lead { font-size: 1.08rem; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .8rem; margin: 1.4rem 0; padding: 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.6rem, 1fr)); gap: .8rem; margin: 1.4rem 0; padding: 0; }
 .tile, .card { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: .8rem 1rem; }
 .tile b { display: block; font-size: 1.5rem; line-height: 1.25; font-weight: 650; }
 .tile span { color: var(--soft); font-size: .88rem; }
@@ -49,7 +49,8 @@ summary::before { content: "\\25B8"; color: var(--soft); }
 details[open] > summary::before { content: "\\25BE"; }
 summary b { overflow-wrap: anywhere; }
 summary .time { margin-left: auto; color: var(--soft); font-variant-numeric: tabular-nums; }
-.bar { background: var(--line); border-radius: 1rem; height: .38rem; min-width: 4rem; overflow: hidden; flex: 1 1 6rem; max-width: 16rem; }
+.bar { background: var(--line); border-radius: 1rem; height: .38rem; min-width: 4rem; max-width: 16rem;
+  overflow: hidden; flex: 1 1 6rem; }
 .bar i { display: block; height: 100%; background: var(--first); }
 .right { color: var(--first); } .wrong { color: var(--second); }
 footer { margin-top: 3rem; color: var(--soft); font-size: .88rem; }

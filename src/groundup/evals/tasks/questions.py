@@ -1,0 +1,95 @@
+"""Questions held out from instruction tuning, judged by exact match.
+
+Rows are those of an `instruct` directory: {"id", "kind", "messages": [..., {"role": "assistant", "content": answer}]}. The last
+message is the right answer, everything before it the prompt. `score` is 1 or 0; the details carry the word overlap (F1 over
+words, as SQuAD counts it: Rajpurkar et al. 2016), for kinds of question that have more than one good answer.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...core.errors import DataError
+from ...core.types import Completion, TaskExample, Verdict
+from ...data.documents import read_rows
+
+_QUOTES = "`'\"“”‘’"
+_WORD = re.compile(r"\w+")
+
+
+class HeldOutQuestions:
+    """Question and answer pairs as a Task.
+
+    per_kind: keep the first so many of each kind, in turns, so that a limit cuts all kinds alike.
+    """
+
+    def __init__(self, examples: Iterable[TaskExample], *, per_kind: int | None = None) -> None:
+        by_kind: dict[str, list[TaskExample]] = defaultdict(list)
+        for example in examples:
+            kept = by_kind[str(example.meta.get("kind", ""))]
+            if per_kind is None or len(kept) < per_kind:
+                kept.append(example)
+        longest = max(map(len, by_kind.values()), default=0)
+        self._examples = [kept[i] for i in range(longest) for _, kept in sorted(by_kind.items()) if i < len(kept)]
+
+    def examples(self) -> Iterable[TaskExample]:
+        return list(self._examples)
+
+    def kinds(self) -> list[str]:
+        return sorted({str(example.meta.get("kind", "")) for example in self._examples})
+
+    def score(self, example: TaskExample, completion: Completion) -> Verdict:
+        given, wanted = normalised(completion.text), normalised(str(example.answer))
+        overlap = word_overlap(given, wanted)
+        if given == wanted:
+            return Verdict(score=1.0, reason="right", details={"overlap": overlap})
+        reason = "no answer" if not given else f"{overlap:.0%} of the words" if overlap else "wrong"
+        return Verdict(score=0.0, reason=reason, details={"overlap": overlap})
+
+
+def read_questions(path: Path) -> Iterator[TaskExample]:
+    """Examples from a JSON-lines file of messages; DataError names the row that has no answer."""
+    for number, row in read_rows(path):
+        messages: Any = row.get("messages")
+        if (
+            not isinstance(messages, list)
+            or len(messages) < 2
+            or not all(isinstance(m, Mapping) and isinstance(m.get("content"), str) for m in messages)
+            or messages[-1].get("role") != "assistant"
+        ):
+            raise DataError(
+                f"{path}, row {number}: messages must be a list of texts that ends with the assistant's",
+                hint='for example {"messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]}',
+            )
+        yield TaskExample(
+            id=str(row.get("id", number)),
+            prompt=messages[:-1],
+            answer=messages[-1]["content"],
+            meta={"kind": str(row.get("kind", ""))},
+        )
+
+
+def prompt_text(prompt: str | Sequence[Mapping[str, Any]]) -> str:
+    """A prompt as one text: chat messages joined by line ends."""
+    return prompt if isinstance(prompt, str) else "\n".join(str(message.get("content", "")) for message in prompt)
+
+
+def normalised(text: str) -> str:
+    """Composed Unicode, single spaces, no quotes or backticks around it, no final full stop. Case counts."""
+    text = " ".join(unicodedata.normalize("NFC", text).split())
+    while text and ((text[0] in _QUOTES and text[-1] in _QUOTES and len(text) > 1) or text.endswith(".")):
+        text = (text[:-1] if text.endswith(".") else text[1:-1]).strip()
+    return text
+
+
+def word_overlap(given: str, wanted: str) -> float:
+    """F1 of the words that two texts share, counted with their multiplicity; case does not count. 0 <= overlap <= 1."""
+    a, b = Counter(_WORD.findall(given.casefold())), Counter(_WORD.findall(wanted.casefold()))
+    if not a or not b:
+        return float(given == wanted)
+    return 2 * sum((a & b).values()) / (sum(a.values()) + sum(b.values()))
