@@ -1,0 +1,58 @@
+"""Tokenizers: text to token ids and back.
+
+`load_tokenizer` opens whatever a directory holds. Numba and NumPy are imported only when something is encoded or trained.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .bpe import BPETokenizer, BPEVocabulary
+    from .bpe_files import read_tiktoken, write_tiktoken
+    from .bpe_train import BPETrainConfig, Progress
+    from .char import CharTokenizer
+    from .measures import TokenizerMeasures, TokenSpan, compare, describe, measure
+    from .load import load_tokenizer
+    from .stream import StreamDecoder
+
+__all__ = [
+    "BPETokenizer",
+    "BPETrainConfig",
+    "BPEVocabulary",
+    "CharTokenizer",
+    "Progress",
+    "StreamDecoder",
+    "TokenSpan",
+    "TokenizerMeasures",
+    "compare",
+    "describe",
+    "load_tokenizer",
+    "measure",
+    "read_tiktoken",
+    "write_tiktoken",
+]
+
+_WHERE = {
+    "BPETokenizer": "bpe",
+    "BPEVocabulary": "bpe",
+    "BPETrainConfig": "bpe_train",
+    "Progress": "bpe_train",
+    "CharTokenizer": "char",
+    "StreamDecoder": "stream",
+    "TokenSpan": "measures",
+    "TokenizerMeasures": "measures",
+    "compare": "measures",
+    "describe": "measures",
+    "measure": "measures",
+    "load_tokenizer": "load",
+    "read_tiktoken": "bpe_files",
+    "write_tiktoken": "bpe_files",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(import_module(f".{_WHERE[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
