@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from ..core.config import Use, node
+from ..core.config import Use, find_uses, node, to_plain
 from ..core.errors import ModelError
 from ..nn.build import build_ffn, build_mixer, build_norm
 from ..nn.ffn import GatedConfig, MLPConfig
@@ -29,9 +30,9 @@ from ..nn.state import Memory, SequenceState
 
 @dataclass(frozen=True, kw_only=True)
 class BlockConfig:
-    mixer: node(AttentionConfig)
-    ffn: node(GatedConfig, MLPConfig)
-    norm: node(RMSNormConfig, LayerNormConfig) = RMSNormConfig()
+    mixer: node(AttentionConfig)  # type: ignore[valid-type]
+    ffn: node(GatedConfig, MLPConfig)  # type: ignore[valid-type]
+    norm: node(RMSNormConfig, LayerNormConfig) = RMSNormConfig()  # type: ignore[valid-type]  # noqa: RUF009
     norm_placement: Literal["pre", "post", "sandwich"] = "pre"
     """pre: x + f(norm(x)); post: x + norm(f(x)) (OLMo-2); sandwich: x + norm(f(norm(x))) (Gemma 2)."""
 
@@ -220,6 +221,25 @@ class Decoder(nn.Module):
 
 
 def swapped_parts(config: DecoderConfig) -> list[str]:
-    """`file.py:Name` of every user part in a config."""
-    blocks = (config.block, *config.alternate)
-    return [part.use for block in blocks for part in (block.mixer, block.ffn, block.norm) if isinstance(part, Use)]
+    """`file.py:Name` of every user part in a config, each once."""
+    return sorted(set(find_uses(to_plain(config)).values()))
+
+
+def with_absolute_parts(config: DecoderConfig, root: Path) -> DecoderConfig:
+    """The same config with the file of every user part as an absolute path, looked up from `root` where it is relative."""
+
+    def absolute(value: Any) -> Any:
+        if isinstance(value, Use):
+            file, _, name = value.use.rpartition(":")
+            path = Path(file).expanduser()
+            if not path.is_absolute() and not path.exists():
+                path = root / path
+            return replace(value, use=f"{path.resolve()}:{name}")
+        if isinstance(value, tuple):
+            return tuple(absolute(inner) for inner in value)
+        if is_dataclass(value) and not isinstance(value, type):
+            return replace(value, **{f.name: absolute(getattr(value, f.name)) for f in fields(value)})
+        return value
+
+    made: DecoderConfig = absolute(config)
+    return made

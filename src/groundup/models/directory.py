@@ -285,7 +285,7 @@ def _fill(
         entry = by_file[file]
         tensor = tensor.t() if entry.transposed else tensor
         rows = [expected[name][0] for name in entry.ours] if len(entry.ours) > 1 else None
-        for name, piece in zip(entry.ours, (tensor,) if rows is None else tensor.split(rows), strict=True):
+        for name, piece in zip(entry.ours, (tensor,) if rows is None else torch.split(tensor, rows), strict=True):
             # Copied: the tensor that was read may be a view of the file.
             kind = dtype if piece.is_floating_point() else piece.dtype
             _put(model, name, torch.empty(piece.shape, dtype=kind).copy_(piece))

@@ -251,4 +251,4 @@ def _write_file(
         for name in order:
             tensor = tensors[name]().detach().cpu().contiguous()
             assert tuple(tensor.shape) == tuple(sizes[name][1]), name
-            file.write(memoryview(tensor.flatten().view(torch.uint8).numpy()))
+            file.write(tensor.flatten().view(torch.uint8).numpy().data)

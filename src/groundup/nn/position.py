@@ -41,7 +41,7 @@ class RopeConfig:
     rope_theta: float = 10000.0
     partial_rotary_factor: float = 1.0
     """Share of each head that is rotated, from the front."""
-    scaling: node(LinearScaling, Llama3Scaling) | None = None
+    scaling: node(LinearScaling, Llama3Scaling) | None = None  # type: ignore[valid-type]
 
 
 @dataclass(frozen=True, kw_only=True)

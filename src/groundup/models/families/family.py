@@ -66,8 +66,10 @@ def family_named(model_type: str) -> Family:
     found = families().get(model_type)
     if found is None:
         known = ", ".join([*families(), OWN])
-        raise ModelError(f"config.json has model_type {model_type!r}; known families: {known}",
-                         hint="a checkpoint of the Llama shape loads with model_type llama if its tensors have Llama's names")  # fmt: skip
+        raise ModelError(
+            f"config.json has model_type {model_type!r}; known families: {known}",
+            hint="if it is a Llama in all but name, set model_type to llama",
+        )
     return found
 
 

@@ -31,7 +31,7 @@ class AttentionConfig:
     """None: as many as num_attention_heads; 1 is multi-query attention."""
     head_dim: int | None = None
     """None: hidden_size / num_attention_heads."""
-    position: node(RopeConfig, NoPositionConfig) = RopeConfig()
+    position: node(RopeConfig, NoPositionConfig) = RopeConfig()  # type: ignore[valid-type]  # noqa: RUF009
     qkv_bias: bool = False
     output_bias: bool = False
     qk_norm: Literal["none", "head", "full"] = "none"
