@@ -84,7 +84,7 @@ def _conversations(
     progress: Progress,
 ) -> Examples:
     from ..data import read_examples
-    from ..objectives import ChatSource, PackedRows, encode_chat
+    from ..objectives import ChatSource, encode_chat
     from ..tokenizers.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate
 
     template = template or ChatTemplate(DEFAULT_CHAT_TEMPLATE)
@@ -94,21 +94,24 @@ def _conversations(
         made = []
         with progress.task(f"encoding {split}", len(rows)) as bar:
             for row in rows:
-                made.append(encode_chat(row["messages"], tokenizer, template, max_tokens=context_tokens))
+                made.append(encode_chat(row["messages"], tokenizer, template, max_tokens=context_tokens + 1))
                 bar.advance()
-        return made
+        return [example for example in made if example.weight]
 
     train, held_out = encoded("train"), encoded("validation")
-    rows = PackedRows(train, context_tokens, seed)
-    fixed = PackedRows(held_out, context_tokens, seed)
 
     def validation(num_tokens: int) -> Sequence[Any]:
-        count = min(len(fixed), max(1, num_tokens // context_tokens))
-        return [fixed[i] for i in range(count)]
+        taken, total = [], 0
+        for example in held_out:
+            if total >= num_tokens:
+                break
+            taken.append(example)
+            total += example.positions
+        return taken
 
     return Examples(
-        source=ChatSource(rows, seed),
-        num_examples=len(rows),
+        source=ChatSource(train, seed),
+        num_examples=len(train),
         context_tokens=context_tokens,
         bytes_per_token=0.0,
         validation_examples=validation,

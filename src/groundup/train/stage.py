@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -51,9 +51,9 @@ class TrainStage:
     within_documents: bool = False
     """Keep attention inside each document of a window."""
     batch_size: int
-    """Windows (or packed rows) a step."""
+    """Windows (or conversations) a step."""
     micro_batch_size: int = 0
-    """Windows at once; 0: the whole batch."""
+    """How many of them at once; 0: the whole batch."""
     num_steps: int | None = None
     num_tokens: int | None = None
     num_epochs: float | None = None
@@ -100,13 +100,14 @@ class TrainStage:
         tokenizer = load_tokenizer(start_directory)
         template = load_chat_template(start_directory)
         chat = isinstance(self.objective, SFTConfig)
-        objective = build_objective(self.objective)
+        context_tokens = self.context_tokens or model.config.max_position_embeddings
+        objective = build_objective(self.objective, context_tokens)
         examples = open_examples(
             context.inputs[self.data],
             objective,
             tokenizer=tokenizer,
             template=template,
-            context_tokens=self.context_tokens or model.config.max_position_embeddings,
+            context_tokens=context_tokens,
             within_documents=self.within_documents,
             seed=context.seed,
             progress=context.progress,
@@ -264,12 +265,12 @@ class TrainStage:
         return figures | {name: result.metrics[name] for name in names if name in result.metrics}
 
 
-def build_objective(config: CausalConfig | SFTConfig | Use) -> Objective:
+def build_objective(config: CausalConfig | SFTConfig | Use, context_tokens: int) -> Objective:
     match config:
         case CausalConfig():
             return CausalLM(config)
         case SFTConfig():
-            return SFT(config)
+            return SFT(replace(config, context_tokens=context_tokens))
         case Use():
             made: Objective = load_user_part(config)(**config.args)
             missing = [name for name in ("collate", "loss") if not callable(getattr(made, name, None))]
