@@ -1,0 +1,35 @@
+"""What an operator may set of an engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..core.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig:
+    max_batch_size: int = 16
+    """Rows: how many sequences are worked on at the same time. Memory for keys and values grows with it."""
+    max_context_tokens: int | None = None
+    """Prompt and completion together; None: what the model was made for (max_position_embeddings)."""
+    max_waiting: int = 256
+    """Calls to generate that may wait without any of their requests having a row; one more gets BusyError (HTTP 429)."""
+    dtype: Literal["model", "auto", "bfloat16", "float32"] = "model"
+    """Numbers that the weights are kept and multiplied in. model: as given, sharing its parameters. auto: whichever of
+    bfloat16 and float32 decodes faster here, measured when the engine starts."""
+    prefill_chunk_tokens: int = 512
+    """Prompt tokens worked on between two decode steps: larger finishes prompts sooner, smaller keeps streams smooth."""
+    threads: int | None = None
+    """CPU threads of the scheduler's operations; None: as torch is set."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_batch_size", "max_waiting", "prefill_chunk_tokens"):
+            value = getattr(self, name)
+            if value < 1:
+                raise ConfigError(f"must be at least 1, not {value}", path=f"engine.{name}")
+        for name in ("max_context_tokens", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"must be at least 1 or null, not {value}", path=f"engine.{name}")
