@@ -4,10 +4,11 @@
     perplexity    = exp(nats / units), per whatever the model predicts: token, character, word, byte
 
 Bits per byte compares models with different vocabularies, and with a compressor; perplexity only models that share one. A
-text longer than the model's context is scored in windows, each with the text before it as context, so that every unit is
-counted once. Windows end after a line where there is one, because a tokenizer seldom joins across that. The sum over windows
-is a code length that a decoder could undo, so it never flatters the model. Left out: other ways to window (one token at a
-time is exact and slower by the length of the context).
+text is sent in long pieces, each with the text before it as context; what a scorer refuses as too long is sent in shorter
+ones, so that every unit is counted exactly once under any model. (The engine takes any length and slides its own window.)
+Pieces end after a line where there is one, because a tokenizer seldom joins across that. The sum over pieces is a code
+length that a decoder could undo, so it never flatters the model. A model without a beginning-of-text token is given one
+character to stand on, so that the first unit counts too.
 """
 
 from __future__ import annotations
@@ -15,22 +16,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import DataError, ModelError, RequestError
+from ..core.errors import BusyError, DataError, ModelError, RequestError
 from ..core.protocols import Scorer
 from ..core.types import ScoreRequest, TokenLogprobs
 from ..data.files import FoundFile, read_bytes
 
 MAX_TEXT_BYTES = 1 << 30
-# Share of a window that is spent on context. A quarter costs a third more work than none.
-CONTEXT_SHARE = 0.25
-# Tokens per character differ along a text; a window that does not fit all the same is cut in two.
-_FILL = 0.8
-_WINDOWS_PER_CALL = 16
-# For a scorer without a limit to speak of (n-grams): as long as is pleasant to hold.
-_MAX_WINDOW_CHARACTERS = 1 << 16
+# Context per character asked for. It costs work only in a scorer that cannot slide a window itself.
+CONTEXT_SHARE = 1 / 3
+_PIECE_CHARACTERS = 1 << 18
+_PIECES_PER_CALL = 16
+# A piece of long context is cut to this many characters per token of the model's limit: more would not be looked at.
+_CHARACTERS_PER_TOKEN = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,11 +91,11 @@ def score_texts(
     context_share: float = CONTEXT_SHARE,
     on_progress: Callable[[int], None] | None = None,
 ) -> list[TextScore]:
-    """One score per text; no text is context for another. 0 <= context_share < 1 is the part of each window that is
-    spent on the text before it.
+    """One score per text; no text is context for another. Where a scorer refuses long requests, each piece is sent with
+    context_share characters of context per character of its own.
     """
-    if not 0 <= context_share < 1:
-        raise ValueError(f"context_share must be at least 0 and below 1, not {context_share}")
+    if not context_share >= 0:
+        raise ValueError(f"context_share must be at least 0, not {context_share}")
     sizes = []
     for number, text in enumerate(texts):
         if not text:
@@ -105,17 +106,17 @@ def score_texts(
             raise DataError(f"text {number} is not valid Unicode: {error.reason} at {error.start}") from None
     if not texts:
         return []
-    longest = _window_characters(scorer, max(texts, key=len))
-    windows = [
-        (number, window) for number, text in enumerate(texts) for window in _windows(text, longest, context_share)
-    ]
+    pieces = _Pieces(texts, context_share, scorer.capabilities.max_context_tokens, _beginning(scorer, texts))
     totals: list[list[TokenLogprobs]] = [[] for _ in texts]
-    for first in range(0, len(windows), _WINDOWS_PER_CALL):
-        group = windows[first : first + _WINDOWS_PER_CALL]
-        for (number, window), results in zip(group, _score(scorer, [w for _, w in group])):
-            totals[number].extend(results)
+    while group := list(islice(pieces.ahead(), _PIECES_PER_CALL)):
+        for piece, result in _scored(scorer, group):
+            if result is None:
+                pieces.shrink(piece)
+                break
+            totals[piece.text].append(_checked(result, piece.request))
+            pieces.done(piece)
             if on_progress:
-                on_progress(len(window.continuation))
+                on_progress(piece.end - piece.start)
     return [_total(results, size) for results, size in zip(totals, sizes)]
 
 
@@ -153,27 +154,41 @@ def read_text_file(path: Path | str, *, limit_bytes: int = MAX_TEXT_BYTES) -> st
     return text
 
 
-def _window_characters(scorer: Scorer, text: str) -> int:
-    """How many characters of text like this fill the scorer's context."""
-    limit = scorer.capabilities.max_context_tokens
-    if limit <= 0:
-        return _MAX_WINDOW_CHARACTERS
-    # A character is at most four UTF-8 bytes, and so four tokens of a byte-level vocabulary: this much always fits.
-    probe = text[: min(max(1, limit // 4), _MAX_WINDOW_CHARACTERS)]
-    tokens = sum(len(r.logprobs) for group in _score(scorer, [ScoreRequest(continuation=probe)]) for r in group)
-    per_character = max(tokens, 1) / len(probe)
-    return max(1, min(int(_FILL * limit / per_character), _MAX_WINDOW_CHARACTERS))
+@dataclass(frozen=True)
+class _Piece:
+    text: int
+    start: int
+    end: int
+    request: ScoreRequest
 
 
-def _windows(text: str, characters: int, context_share: float) -> Iterator[ScoreRequest]:
-    context = int(characters * context_share)
-    start = 0
-    while start < len(text):
-        room = characters if start == 0 else max(1, characters - context)
-        end = _cut(text, start, start + room)
-        before = max(0, start - context)
-        yield ScoreRequest(context=text[before:start], continuation=text[start:end])
-        start = end
+class _Pieces:
+    """Where reading has come to in a row of texts, and how long the next pieces are."""
+
+    def __init__(self, texts: Sequence[str], context_share: float, limit_tokens: int, beginning: str) -> None:
+        self._texts, self._share, self._beginning = texts, context_share, beginning
+        self._size = _PIECE_CHARACTERS
+        self._most_context = _CHARACTERS_PER_TOKEN * limit_tokens if limit_tokens > 0 else _PIECE_CHARACTERS
+        self._at = (0, 0)
+
+    def ahead(self) -> Iterator[_Piece]:
+        """The pieces from here to the end, at the present size."""
+        number, start = self._at
+        context = min(int(self._size * self._share), self._most_context)
+        for number in range(number, len(self._texts)):
+            text = self._texts[number]
+            while start < len(text):
+                end = _cut(text, start, start + self._size)
+                before = text[max(0, start - context) : start] or self._beginning
+                yield _Piece(number, start, end, ScoreRequest(context=before, continuation=text[start:end]))
+                start = end
+            start = 0
+
+    def done(self, piece: _Piece) -> None:
+        self._at = (piece.text, piece.end)
+
+    def shrink(self, refused: _Piece) -> None:
+        self._size = max(1, (refused.end - refused.start) // 2)
 
 
 def _cut(text: str, start: int, end: int) -> int:
@@ -188,42 +203,55 @@ def _cut(text: str, start: int, end: int) -> int:
     return space if space > start else end
 
 
-def _score(scorer: Scorer, windows: Sequence[ScoreRequest]) -> list[list[TokenLogprobs]]:
-    """The results of each window; one that the scorer refuses is cut in two, until it is a single character."""
+def _beginning(scorer: Scorer, texts: Sequence[str]) -> str:
+    """ "" for a scorer that can tell the probability of a first unit; else a character for it to come after, one that the
+    texts have, because not every vocabulary has every character.
+    """
+    sample = "".join(text[:1000] for text in texts[:100])
+    # One ASCII character is one unit in any vocabulary of characters, bytes or tokens.
+    probe = next((char for char in ("\n", " ", *sample) if char.isascii() and char in sample), sample[0])
+    first = scorer.logprobs([ScoreRequest(continuation=probe)])
+    return "" if first[0].logprobs else probe
+
+
+def _scored(scorer: Scorer, group: Sequence[_Piece]) -> Iterator[tuple[_Piece, TokenLogprobs | None]]:
+    """Each piece with its result, up to the first that is refused, whose result is None. A refusal that is not for
+    length ends as one: with a single character that is refused.
+    """
     try:
-        return [[result] for result in _checked(scorer.logprobs(windows), windows)]
+        results = scorer.logprobs([piece.request for piece in group])
+        if len(results) != len(group):
+            raise ModelError(f"the scorer gave {len(results)} results for {len(group)} requests")
+        yield from zip(group, results)
+        return
+    except BusyError:
+        raise
     except RequestError:
-        if len(windows) > 1:
-            return [_score(scorer, [window])[0] for window in windows]
-        text, context = str(windows[0].continuation), str(windows[0].context)
-        if len(text) <= 1:
-            if not context:
+        if len(group) == 1:
+            if group[0].end - group[0].start == 1:
                 raise
-            return _score(scorer, [ScoreRequest(continuation=text)])
-        middle = _cut(text, 0, max(1, len(text) // 2))
-        halves = [
-            ScoreRequest(context=context[len(context) // 2 :], continuation=text[:middle]),
-            ScoreRequest(context=text[middle // 2 : middle], continuation=text[middle:]),
-        ]
-        return [[result for half in halves for result in _score(scorer, [half])[0]]]
+            yield group[0], None
+            return
+    for piece in group:
+        for found in _scored(scorer, [piece]):
+            yield found
+            if found[1] is None:
+                return
 
 
-def _checked(results: list[TokenLogprobs], windows: Sequence[ScoreRequest]) -> list[TokenLogprobs]:
-    if len(results) != len(windows):
-        raise ModelError(f"the scorer gave {len(results)} results for {len(windows)} requests")
-    for result, window in zip(results, windows):
-        if len(result.logprobs) != len(result.token_ids):
-            raise ModelError(
-                f"the scorer gave {len(result.logprobs)} log-probabilities for {len(result.token_ids)} {result.unit}s"
-            )
-        if not result.logprobs:
-            raise ModelError(f"the scorer gave nothing for {str(window.continuation)[:40]!r}")
-        if any(math.isnan(value) or value > 1e-4 for value in result.logprobs):
-            raise ModelError(
-                "the scorer gave a log-probability that is not a number or above zero",
-                hint="the weights hold NaN or the model is damaged: groundup info MODEL checks it",
-            )
-    return results
+def _checked(result: TokenLogprobs, request: ScoreRequest) -> TokenLogprobs:
+    if len(result.logprobs) != len(result.token_ids):
+        raise ModelError(
+            f"the scorer gave {len(result.logprobs)} log-probabilities for {len(result.token_ids)} {result.unit}s"
+        )
+    if not result.logprobs:
+        raise ModelError(f"the scorer gave nothing for {str(request.continuation)[:40]!r}")
+    if any(math.isnan(value) or value > 1e-4 for value in result.logprobs):
+        raise ModelError(
+            "the scorer gave a log-probability that is not a number, or above zero",
+            hint="the weights hold NaN or the model is damaged: groundup info MODEL checks it",
+        )
+    return result
 
 
 def _total(results: Sequence[TokenLogprobs], size: int) -> TextScore:

@@ -8,6 +8,7 @@ grammar was kept, not that the code is right; a judge that runs tests needs a sa
 from __future__ import annotations
 
 import ast
+import codeop
 import textwrap
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -64,8 +65,9 @@ def find_functions(source: str, *, name: str = "") -> Iterator[TaskExample]:
 
 def function_source(prompt: str, continuation: str, *, cut: bool) -> str:
     """Prompt and as much of the continuation as belongs to the function: up to the first line at the margin that does
-    not go on with a bracket, string or statement begun before. `cut`: the continuation was stopped by its length, so its
-    last line, if the function did not end before it, is left out.
+    not go on with a bracket, string or statement begun before. `cut`: the continuation was stopped by its length, so if the
+    function did not end before that, its last line is left out, and with it a statement that only lacks its end. What is
+    wrong, and not just unfinished, stays.
     """
     lines = (prompt + continuation).splitlines(keepends=True)
     first = len(prompt.splitlines())
@@ -73,8 +75,12 @@ def function_source(prompt: str, continuation: str, *, cut: bool) -> str:
         line = lines[number]
         if line.strip() and not line[0].isspace() and _is_whole("".join(lines[:number])):
             return "".join(lines[:number])
-    if cut and lines and not lines[-1].endswith("\n") and len(lines) > first:
-        lines.pop()
+    if cut and len(lines) > first:
+        if not lines[-1].endswith("\n"):
+            lines.pop()
+        if _is_unfinished("".join(lines)):
+            while len(lines) > first and not _is_whole("".join(lines)):
+                lines.pop()
     return "".join(lines)
 
 
@@ -105,6 +111,16 @@ def _parsed(source: str) -> ast.Module | None:
             return ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
         return None
+
+
+def _is_unfinished(source: str) -> bool:
+    """More text could make it valid."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return codeop.compile_command(source, symbol="exec") is None
+    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
+        return False
 
 
 def _is_whole(source: str) -> bool:
