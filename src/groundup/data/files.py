@@ -23,9 +23,7 @@ from ..core.errors import DataError
 
 _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 COMPRESSED = frozenset(_OPENERS)
-SKIPPED_FOLDERS = frozenset(
-    ("__pycache__", "site-packages", "dist-packages", "node_modules", "venv", "build", "dist", "target")
-)
+SKIPPED_FOLDERS = frozenset(("__pycache__", "site-packages", "dist-packages", "node_modules"))
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -177,7 +177,7 @@ def stdlib_files() -> list[FoundFile]:
     for folder, names, files in os.walk(root):
         here = Path(folder).relative_to(root)
         tests = bool({"test", "tests"} & set(here.parts))
-        names[:] = [n for n in names if n not in SKIPPED_FOLDERS - {"build", "dist"} and not (tests and _is_data(n))]
+        names[:] = [n for n in names if n not in SKIPPED_FOLDERS and not (tests and _is_data(n))]
         for file in files:
             if file.endswith(".py") and not file.startswith("_sysconfigdata"):
                 found.append(FoundFile((here / file).as_posix(), Path(folder, file)))

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
+from ..core.artifact import read_seal
 from ..core.config import Use
-from ..core.errors import DataError
-from ..core.progress import Task
+from ..core.errors import ConfigError, DataError
+from ..core.protocols import Tokenizer
 from ..core.recipe import StageContext
 from ..core.types import Document
-from .card import write_card
-from .documents import Written, write_documents
+from .card import read_card, write_card
+from .documents import Written, read_documents, write_documents
+from .instruct import Pairs, build_pairs, write_pairs
+from .shards import FORMAT, Index, Shard, ShardWriter, describe, dtype_for, write_index
 from .sources import SourceNode, StdlibSource, stated_licence
 from .split import SPLITS, Split
 from .steps import STANDARD_STEPS, Pipeline, StepNode, build
+from .tokens import encode_texts, pack, share_of, tokenizer_identity
+
+END_OF_TEXT = "<|endoftext|>"
+CHAT_TOKENS = ("<|im_start|>", "<|im_end|>")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +74,249 @@ class DocumentsStage:
         }
 
 
-def _shown(documents: Iterable[Document], task: Task) -> Iterator[Document]:
+@dataclass(frozen=True, kw_only=True)
+class TokenizerStage:
+    """Train a tokenizer on the train split."""
+
+    algorithm: Literal["bpe", "char"] = "bpe"
+    """bpe: byte-level BPE. char: one id per character that the documents have, held-out splits included, since a
+    character without an id could not be read at all."""
+    documents: str = "data"
+    """The stage whose documents are read."""
+    vocab_size: int = 8192
+    """Of bpe; special tokens and the 256 bytes included."""
+    pattern: str = "cl100k"
+    """How bpe cuts text into pieces: gpt2, cl100k, o200k, ... or a regular expression."""
+    special_tokens: tuple[str, ...] = (END_OF_TEXT, *CHAT_TOKENS)
+    min_frequency: int = 2
+    max_bytes: int | None = None
+    """Train on an even selection of the documents of about this size; None takes all."""
+    num_threads: int = 0
+    """0 takes every core."""
+    type: Literal["train_tokenizer"] = "train_tokenizer"
+    kind = "tokenizer"
+
+    def inputs(self) -> Sequence[str]:
+        return (self.documents,)
+
+    def fingerprint(self) -> str:
+        return ""
+
+    def run(self, context: StageContext) -> Mapping[str, Any]:
+        documents = _input(context, self.documents, "documents")
+        total = int(read_card(documents)["splits"]["train"]["text_bytes"])
+        start = time.perf_counter()
+        tokenizer = self._train(documents, total, context)
+        seconds = time.perf_counter() - start
+        tokenizer.save(context.directory)
+        trained = min(total, self.max_bytes or total)
+        return {
+            "vocab_size": tokenizer.vocab_size,
+            "train_bytes": trained,
+            "train_seconds": round(seconds, 3),
+            "train_mb_per_second": round(trained / 1e6 / seconds, 2) if seconds else 0.0,
+            "bytes_per_token": _bytes_per_token(tokenizer, documents),
+            "identity": tokenizer_identity(tokenizer),
+        }
+
+    def _train(self, documents: Path, total_bytes: int, context: StageContext) -> Any:
+        from ..tokenizers import BPETokenizer, BPETrainConfig, CharTokenizer
+
+        if self.algorithm == "char":
+            every = (document.text for split in SPLITS for document in read_documents(documents, split))
+            return CharTokenizer.train(every, special_tokens=self.special_tokens)
+        config = BPETrainConfig(
+            vocab_size=self.vocab_size,
+            pattern=self.pattern,
+            min_frequency=self.min_frequency,
+            special_tokens=self.special_tokens,
+            num_threads=self.num_threads,
+        )
+        texts = share_of(read_documents(documents, "train"), total_bytes, self.max_bytes)
+        with context.progress.task("tokenizer") as task:
+
+            def show(progress: Any) -> None:
+                facts = f"{progress.phase} {progress.done:,}"
+                if progress.phase == "merge":
+                    task.update(completed=progress.done, total=progress.total, facts=facts)
+                else:
+                    task.update(facts=facts)
+
+            return BPETokenizer.train(texts, config, on_progress=show)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackStage:
+    """Encode the documents into token shards."""
+
+    documents: str = "data"
+    tokenizer: str = "tokenizer"
+    """The stage that made the tokenizer, or one whose directory holds one."""
+    shard_tokens: int = 100_000_000
+    """About 200 MB a file; a shard ends at a document's end."""
+    eos_token: str | None = END_OF_TEXT
+    """Special token put after every document; null for none."""
+    type: Literal["pack"] = "pack"
+    kind = "tokens"
+
+    def inputs(self) -> Sequence[str]:
+        return (self.documents, self.tokenizer)
+
+    def fingerprint(self) -> str:
+        return ""
+
+    def run(self, context: StageContext) -> Mapping[str, Any]:
+        from ..tokenizers import load_tokenizer
+
+        documents = _input(context, self.documents, "documents")
+        tokenizer = load_tokenizer(context.inputs[self.tokenizer])
+        eos_id = self._eos_id(tokenizer, context.name)
+        card = read_card(documents)
+        dtype = dtype_for(tokenizer.vocab_size)
+        start = time.perf_counter()
+        total = sum(row["text_bytes"] for row in card["splits"].values())
+        shards: dict[str, tuple[Shard, ...]] = {}
+        with context.progress.task("pack", total=total) as task:
+            for split in SPLITS:
+                writer = ShardWriter(context.scratch, split, dtype=dtype, shard_tokens=self.shard_tokens)
+                rows = read_documents(documents, split)
+                shards[split] = pack(rows, tokenizer, writer, eos_id=eos_id, on_bytes=task.advance)
+                writer.move_to(context.directory)
+        seconds = time.perf_counter() - start
+        index = Index(
+            format=FORMAT,
+            dtype=dtype,
+            vocab_size=tokenizer.vocab_size,
+            eos_id=eos_id,
+            tokenizer=tokenizer_identity(tokenizer),
+            splits=shards,
+        )
+        write_index(context.directory, index)
+        rows_by_split = describe(index)
+        write_card(
+            context.directory,
+            {
+                "kind": "tokens",
+                "source": card["source"],
+                "licence": card["licence"],
+                "vocab_size": index.vocab_size,
+                "dtype": dtype,
+                "eos_token": self.eos_token or "none",
+                "tokenizer_identity": index.tokenizer,
+                "splits": rows_by_split,
+            },
+            title=f"Tokens: {card['source']}",
+            text="Token shards; open them with `groundup.data.TokenShards.open(directory, split)`.",
+        )
+        return {
+            "tokens": {s: row["tokens"] for s, row in rows_by_split.items()},
+            "text_bytes": {s: row["text_bytes"] for s, row in rows_by_split.items()},
+            "bytes_per_token": {s: row["bytes_per_token"] for s, row in rows_by_split.items()},
+            "pack_mb_per_second": round(total / 1e6 / seconds, 2) if seconds else 0.0,
+        }
+
+    def _eos_id(self, tokenizer: Tokenizer, stage: str) -> int | None:
+        if self.eos_token is None:
+            return None
+        if self.eos_token not in tokenizer.special_ids:
+            known = ", ".join(tokenizer.special_ids) or "none"
+            raise ConfigError(
+                f"the tokenizer has no special token {self.eos_token!r}; it has {known}",
+                path=f"{stage}.eos_token",
+                hint=f"name one of them, or {stage}.eos_token=null for no mark between documents",
+            )
+        return tokenizer.special_ids[self.eos_token]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstructStage:
+    """Build instruction pairs from the documents (see `groundup.data.instruct`)."""
+
+    documents: str = "data"
+    min_python_pairs: int = 500
+    """With fewer pairs from Python source in train, pairs are made from the texts too."""
+    max_per_kind: int = 4000
+    max_ratio: float = 3.0
+    """No kind has more than this many times the pairs of the scarcest kind."""
+    type: Literal["instruct"] = "instruct"
+    kind = "instruct"
+
+    def inputs(self) -> Sequence[str]:
+        return (self.documents,)
+
+    def fingerprint(self) -> str:
+        return ""
+
+    def run(self, context: StageContext) -> Mapping[str, Any]:
+        documents = _input(context, self.documents, "documents")
+        card = read_card(documents)
+        total = sum(row["documents"] for row in card["splits"].values())
+        with context.progress.task("instruction pairs", total=total) as task:
+            pairs = build_pairs(
+                lambda split: read_documents(documents, split),
+                seed=context.seed,
+                min_python_pairs=self.min_python_pairs,
+                max_per_kind=self.max_per_kind,
+                max_ratio=self.max_ratio,
+                on_document=task.advance,
+            )
+        if not pairs.by_split["train"]:
+            raise DataError(
+                f"no instruction pair could be made from {card['source']}: its train documents have neither "
+                "documented Python functions nor passages of 120 characters",
+                hint="use more text, or your own pairs (prompt and completion, or messages, one JSON object a line)",
+            )
+        characters = write_pairs(pairs, context.directory, seed=context.seed)
+        _instruct_card(context.directory, card, pairs)
+        return {
+            "examples": {split: len(rows) for split, rows in pairs.by_split.items()},
+            "kinds": pairs.counts(),
+            "answer_characters": dict(characters),
+            "left_out": dict(pairs.left_out),
+        }
+
+
+def _instruct_card(directory: Path, card: Mapping[str, Any], pairs: Pairs) -> None:
+    counts = pairs.counts()
+    kinds = sorted({kind for row in counts.values() for kind in row})
+    write_card(
+        directory,
+        {
+            "kind": "instruct",
+            "source": card["source"],
+            "licence": card["licence"],
+            "splits": {split: {"examples": len(rows)} for split, rows in pairs.by_split.items()},
+            "kinds": {kind: {split: counts[split].get(kind, 0) for split in SPLITS} for kind in kinds},
+            "left_out": dict(pairs.left_out),
+        },
+        title=f"Instruction pairs: {card['source']}",
+        text="Questions and answers built by rules from the documents; held-out pairs are from held-out documents.",
+    )
+
+
+def _input(context: StageContext, name: str, kind: str) -> Path:
+    """Directory of an earlier stage. Raises ConfigError when that stage makes something else."""
+    found = read_seal(context.inputs[name]).kind
+    if found != kind:
+        raise ConfigError(f"stage {name!r} makes {found}, not {kind}", path=context.name, hint="name the right stage")
+    return context.inputs[name]
+
+
+def _bytes_per_token(tokenizer: Any, documents: Path) -> float:
+    """On the validation split, or train where there is no validation text; over at most 4 MB."""
+    for split in ("validation", "train"):
+        tokens = text_bytes = 0
+        for document in read_documents(documents, split):
+            tokens += len(encode_texts(tokenizer, [document.text])[0])
+            text_bytes += len(document.text.encode())
+            if text_bytes > 4 << 20:
+                break
+        if tokens:
+            return round(text_bytes / tokens, 4)
+    return 0.0
+
+
+def _shown(documents: Iterable[Document], task: Any) -> Iterator[Document]:
     kept = 0
     for number, document in enumerate(documents, start=1):
         kept += document.dropped is None
