@@ -173,9 +173,9 @@ class _Pieces:
 
     def ahead(self) -> Iterator[_Piece]:
         """The pieces from here to the end, at the present size."""
-        number, start = self._at
+        first, start = self._at
         context = min(int(self._size * self._share), self._most_context)
-        for number in range(number, len(self._texts)):
+        for number in range(first, len(self._texts)):
             text = self._texts[number]
             while start < len(text):
                 end = _cut(text, start, start + self._size)
@@ -228,7 +228,7 @@ def _scored(scorer: Scorer, group: Sequence[_Piece]) -> Iterator[tuple[_Piece, T
         raise
     except RequestError:
         if len(group) == 1:
-            if group[0].end - group[0].start == 1:
+            if group[0].end - group[0].start == 1 and len(str(group[0].request.context)) <= 1:
                 raise
             yield group[0], None
             return
