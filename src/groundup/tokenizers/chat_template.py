@@ -200,19 +200,25 @@ class ChatTemplate:
                     "changes earlier text",
                     hint="mark the assistant's text in the template with {% generation %} ... {% endgeneration %}",
                 )
-            spans.append((len(before), len(before) + _learned(after[len(before) :], message)))
+            added = after[len(before) :]
+            kept = len(added) if self._ends_white(added, values, i) else len(added.rstrip())
+            spans.append((len(before), len(before) + kept))
         return spans
 
-
-def _learned(added: str, message: Mapping[str, Any]) -> int:
-    """How many characters of a rendered turn are learned: white space behind the mark that ends the turn is not, since
-    generation stops at the mark. Where white space is all that ends a turn, it is the mark.
-    """
-    bare = added.rstrip()
-    content = message.get("content")
-    if isinstance(content, str) and content.strip() and bare.endswith(content.rstrip()):
-        return len(added)
-    return len(bare)
+    def _ends_white(self, added: str, values: Mapping[str, Any], index: int) -> bool:
+        """Whether white space is all that ends a turn, and so is learned. Behind a mark that ends the turn it is not: generation
+        stops at the mark.
+        """
+        bare = added.rstrip()
+        message = values["messages"][index]
+        content = message.get("content")
+        if not bare or not isinstance(content, str):
+            return not bare
+        if not content.strip() or not bare.endswith(content.rstrip()):
+            return False
+        # The content may itself end with what looks like the mark: ask again with a content that does not.
+        probe = [*values["messages"][:index], {**message, "content": "x"}]
+        return self._run({**values, "messages": probe}, False, _budget())[0].rstrip().endswith("x")
 
 
 def _budget() -> Budget:
