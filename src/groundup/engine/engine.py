@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import random
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -22,13 +23,17 @@ from ..core.errors import GroundupError, ModelError, RequestError
 from ..core.protocols import Tokenizer
 from ..core.types import Capabilities, Message, Request, ScoreRequest, TokenLogprobs
 from ..models.decoder import Decoder
+from ..models.directory import load_model, read_generation_config, resolve_model_directory
 from ..nn.protocols import Sampler
+from ..tokenizers.chat_template import load_chat_template
+from ..tokenizers.load import load_tokenizer
+from ..tokenizers.stream import StreamDecoder
 from .config import EngineConfig
+from .load import bos_of, eos_ids_of
 from .runner import ModelRunner
 from .scheduler import EngineStats, Scheduler
 from .scorer import batches_of, score_batch, windows_of
 from .sequence import Job, Running, Stream
-from .text import ByteDecoder
 from .validate import check_length, check_params, check_prompt_ids
 
 if TYPE_CHECKING:
@@ -59,11 +64,13 @@ class Engine:
         chat_template: Template | None = None,
         eos_ids: Sequence[int] = (),
         bos_id: int | None = None,
+        add_bos: bool = True,
         name: str = "model",
         weights_version: int = 0,
         samplers: Sequence[Sampler] = (),
     ) -> None:
-        """eos_ids end a completion. bos_id begins every plain-text prompt (a chat template writes its own).
+        """eos_ids end a completion. bos_id begins every plain-text prompt (a chat template writes its own); with add_bos
+        false only an empty one, and texts scored without context.
         samplers: rules of the caller's own, applied to every request after the penalties and before temperature.
         """
         self.config = config or EngineConfig()
@@ -71,6 +78,7 @@ class Engine:
         self.chat_template = chat_template
         self.eos_ids = frozenset(eos_ids)
         self.bos_id = bos_id
+        self.add_bos = add_bos
         self.name = name
         self._model = model
         self._vocab_size = min(model.config.vocab_size, tokenizer.vocab_size)
@@ -93,6 +101,39 @@ class Engine:
             weights_version=weights_version,
         )
         self._finalizer = weakref.finalize(self, self._scheduler.close)
+
+    @classmethod
+    def load(
+        cls,
+        path: Path | str,
+        *,
+        config: EngineConfig | None = None,
+        trusted_parts: Collection[str] = (),
+        samplers: Sequence[Sampler] = (),
+    ) -> Engine:
+        """An engine over a model directory, or over the newest one of a run. config None: dtype "auto".
+
+        trusted_parts: `file.py:Name` of the user's own parts that may be imported. Raises ArtifactError, ModelError or
+        TokenizerError, naming the file, when something is missing, damaged or does not fit.
+        """
+        directory = resolve_model_directory(Path(path))
+        tokenizer = load_tokenizer(directory)
+        config = config or EngineConfig(dtype="auto")
+        dtype = {"bfloat16": torch.bfloat16, "float32": torch.float32}.get(config.dtype)
+        model = load_model(directory, dtype=dtype, trusted_parts=trusted_parts)
+        generation = read_generation_config(directory)
+        bos_id, add_bos = bos_of(directory, generation, tokenizer)
+        return cls(
+            model,
+            tokenizer,
+            config=config,
+            chat_template=load_chat_template(directory),
+            eos_ids=eos_ids_of(generation, tokenizer),
+            bos_id=bos_id,
+            add_bos=add_bos,
+            name=directory.name,
+            samplers=samplers,
+        )
 
     def _context(self, model: Decoder) -> int:
         made_for = model.config.max_position_embeddings
@@ -145,9 +186,8 @@ class Engine:
             prompt_ids=ids,
             params=params,
             seed=random.SystemRandom().getrandbits(64) if params.seed is None else params.seed,
-            decoder=ByteDecoder(self.tokenizer),
+            decoder=StreamDecoder(self.tokenizer, skip=self._special_ids),
             eos_ids=self.eos_ids,
-            special_ids=self._special_ids,
             cancel=request.cancel,
         )
 
@@ -157,7 +197,7 @@ class Engine:
         if isinstance(prompt, str):
             self._check_text_length(prompt)
             ids = self.tokenizer.encode(prompt)
-            if self.bos_id is not None:
+            if self.bos_id is not None and (self.add_bos or not ids):
                 ids = [self.bos_id, *ids]
         elif len(prompt) > 0 and isinstance(prompt[0], Mapping):
             ids = self._chat_ids(prompt, request.template)  # type: ignore[arg-type]
@@ -253,7 +293,7 @@ class Engine:
             before, ids = [int(i) for i in context], tuple(continuation)
             check_prompt_ids(before, vocab_size=self._model.config.vocab_size)
             check_prompt_ids(ids, vocab_size=self._model.config.vocab_size)
-        if self.bos_id is not None and (isinstance(continuation, str) or not before):
+        if self.bos_id is not None and (not before or (self.add_bos and isinstance(continuation, str))):
             before = [self.bos_id, *before]
         return before, ids
 

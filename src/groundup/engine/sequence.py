@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ..core.protocols import Tokenizer
 from ..core.types import Chunk, FinishReason, SamplingParams, TokenLogprob, Usage
-from .text import IdDecoder, StopText
+from ..tokenizers.stream import StreamDecoder
+from .text import StopText
 
 
 class Running:
@@ -30,7 +31,6 @@ class Running:
         "prompt_length",
         "row_tokens",
         "seed",
-        "special_ids",
         "stop_text",
         "version",
     )  # fmt: skip
@@ -43,9 +43,8 @@ class Running:
         prompt_ids: Sequence[int],
         params: SamplingParams,
         seed: int,
-        decoder: IdDecoder,
+        decoder: StreamDecoder,
         eos_ids: frozenset[int],
-        special_ids: frozenset[int],
         cancel: threading.Event,
     ) -> None:
         self.index = index
@@ -57,7 +56,6 @@ class Running:
         self.decoder = decoder
         self.stop_text = StopText(params.stop)
         self.eos_ids = frozenset() if params.ignore_eos else eos_ids
-        self.special_ids = special_ids
         self.cancel = cancel
         self.row_tokens = 0
         """How many of `ids` this row's memory holds."""
@@ -82,7 +80,7 @@ class Running:
         if token_id in self.eos_ids or token_id in params.stop_token_ids:
             self.finish("stop")
             return True
-        text = "" if token_id in self.special_ids else self.stop_text.push(self.decoder.push((token_id,)))
+        text = self.stop_text.push(self.decoder.push((token_id,)))
         if self.stop_text.found is not None:
             self._send(text, "stop")
             return True

@@ -1,38 +1,12 @@
-"""From sampled ids to the text a caller sees: never half a character, never any part of a stop string.
+"""Stop strings: text passes through until one is whole, and no part of one is ever shown.
 
-Text is held back for as long as it may still become a stop string, and bytes for as long as they may still become a
-character. Leaves out: what to do with reasoning or tool-call marks (the server's business).
+Text is held back for as long as it may still become a stop string. Half characters never get here
+(`groundup.tokenizers.StreamDecoder`).
 """
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Sequence
-from typing import Protocol
-
-from ..core.protocols import Tokenizer
-
-
-class IdDecoder(Protocol):
-    """Ids in, text out as soon as it is whole."""
-
-    def push(self, ids: Sequence[int]) -> str: ...
-
-    def finish(self) -> str: ...
-
-
-class ByteDecoder:
-    """Decodes through `Tokenizer.token_bytes`, for tokenizers whose text is the bytes of its tokens joined."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._bytes = tokenizer.token_bytes
-        self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
-
-    def push(self, ids: Sequence[int]) -> str:
-        return self._utf8.decode(b"".join(map(self._bytes, ids)))
-
-    def finish(self) -> str:
-        return self._utf8.decode(b"", final=True)
 
 
 class StopText:
