@@ -10,7 +10,7 @@ import math
 import random
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from groundup.core.errors import RequestError
 from groundup.core.types import Capabilities, Chunk, Request, TokenLogprob, Usage
@@ -28,7 +28,8 @@ class MarkovGenerator:
     def __init__(self, *, context: int = 4096, permits: threading.Semaphore | None = None, chat: bool = True) -> None:
         self.counts: dict[str, Counter[str]] = defaultdict(Counter)
         for i in range(len(TEXT)):
-            self.counts[(TEXT[i - _ORDER : i] if i >= _ORDER else TEXT[:i])][TEXT[i]] += 1
+            for order in range(min(i, _ORDER) + 1):
+                self.counts[TEXT[i - order : i]][TEXT[i]] += 1
         self.permits = permits
         self.lock = threading.Lock()
         self.made: Counter[str] = Counter()
@@ -60,9 +61,7 @@ class MarkovGenerator:
     def _prompt(self, request: Request) -> str:
         if isinstance(request.prompt, str):
             return request.prompt
-        if isinstance(request.prompt, tuple):
-            return "".join(chr(token) for token in request.prompt)
-        return "".join(message["content"] for message in request.prompt)
+        return "".join(part["content"] if isinstance(part, Mapping) else chr(part) for part in request.prompt)
 
     def _steps(self, requests: Sequence[Request], prompts: list[str]) -> Iterator[tuple[int, Chunk]]:
         runs = {i: self._run(r, p) for i, (r, p) in enumerate(zip(requests, prompts))}
@@ -93,7 +92,8 @@ class MarkovGenerator:
             if request.cancel.is_set():
                 yield Chunk(finish_reason="cancelled", usage=usage())
                 return
-            counts = self.counts.get((prompt + text)[-_ORDER:]) or self.counts[""] + self.counts["th"]
+            before = (prompt + text)[-_ORDER:]
+            counts = next(self.counts[before[i:]] for i in range(len(before) + 1) if before[i:] in self.counts)
             total = sum(counts.values())
             if params.temperature == 0:
                 letter = counts.most_common(1)[0][0]

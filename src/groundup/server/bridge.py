@@ -12,7 +12,7 @@ import collections
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from collections.abc import Generator as PythonGenerator
+from typing import Protocol, runtime_checkable
 
 from groundup.core.errors import BusyError, RequestError
 from groundup.core.protocols import Generator
@@ -24,6 +24,11 @@ _BUFFER_CHUNKS = 64
 _FIRST_GUESS_SECONDS = 1.0
 _SMOOTHING = 0.2  # weight of the newest duration in the estimate behind Retry-After
 _LONGEST_RETRY_SECONDS = 60.0
+
+
+@runtime_checkable
+class _Closable(Protocol):
+    def close(self) -> None: ...
 
 
 class Stream:
@@ -40,6 +45,8 @@ class Stream:
         self._ended = False
         self._cancelled = False
         self._error: BaseException | None = None
+        self.progressed = 0.0
+        """When something last arrived (time.monotonic); 0: not yet."""
         threading.Thread(target=self._work, name="groundup-generate", daemon=True).start()
 
     async def batches(self) -> AsyncIterator[list[tuple[int, Chunk]]]:
@@ -53,6 +60,7 @@ class Stream:
                 ended, error = self._ended, self._error
                 self._changed.notify_all()
             if batch:
+                self.progressed = time.monotonic()
                 yield batch
             if error is not None:
                 raise error
@@ -84,7 +92,7 @@ class Stream:
                     if not self._put(item):
                         break
             finally:
-                if isinstance(iterator, PythonGenerator):
+                if isinstance(iterator, _Closable):
                     iterator.close()
         except BaseException as failure:
             error = failure
@@ -149,6 +157,11 @@ class Bridge:
         stream = Stream(self.generator, requests, ended)
         self._streams.add(stream)
         return stream
+
+    @property
+    def progressed(self) -> float:
+        """When a running stream last got something (time.monotonic); 0: none has."""
+        return max((stream.progressed for stream in self._streams), default=0.0)
 
     def drain(self, grace_seconds: float) -> None:
         """Take no more requests; end those still running after `grace_seconds`."""

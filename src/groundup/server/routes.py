@@ -11,7 +11,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from starlette.types import Receive, Scope, Send
 
@@ -189,6 +189,13 @@ class Models:
             await send_failure(send, Failure(error))
 
 
+@runtime_checkable
+class Probed(Protocol):
+    """A Generator with the ability `probe`: does a token really go through it within the time?"""
+
+    def probe(self, timeout_seconds: float) -> bool: ...
+
+
 class Health:
     """GET /health: green only if the model has just made a token. A hung model is asked once, not once per caller."""
 
@@ -204,18 +211,25 @@ class Health:
         fresh = time.monotonic() - self._answered < _PROBE_REUSED_SECONDS
         if self._asked is None or (self._asked.done() and not fresh):
             self._asked = asyncio.create_task(self._probe())
-        done, _ = await asyncio.wait([self._asked], timeout=self.service.config.health_timeout_seconds)
-        status = self._asked.result() if done else "unresponsive"
+        limit = self.service.config.health_timeout_seconds
+        done, _ = await asyncio.wait([self._asked], timeout=limit)
+        if done:
+            status = self._asked.result()
+        else:
+            # The probe may be waiting its turn behind requests that do get their tokens.
+            moving = time.monotonic() - self.service.bridge.progressed < limit
+            status = "busy" if moving else "unresponsive"
         ok = status in ("ok", "busy")
         await send_json(send, {"status": status, "model": self.service.model}, status=200 if ok else 503)
 
     async def _probe(self) -> str:
-        """A one-token request beside the queue's limit, so that a full server is not a sick one."""
-        request = Request(prompt="a", params=SamplingParams(max_tokens=1, temperature=0.0))
+        generator = self.service.generator
         try:
-            stream = Bridge(self.service.generator, max_waiting=1).open([request])
-            async for _ in stream.batches():
-                pass
+            if "probe" in generator.capabilities.abilities:
+                assert isinstance(generator, Probed), "a Generator with the ability probe has the method probe"
+                limit = self.service.config.health_timeout_seconds
+                return "ok" if await asyncio.to_thread(generator.probe, limit) else "unresponsive"
+            await self._one_token()
             return "ok"
         except BusyError:
             return "busy"
@@ -224,6 +238,13 @@ class Health:
             return "failing"
         finally:
             self._answered = time.monotonic()
+
+    async def _one_token(self) -> None:
+        """A request beside the queue's limit, so that a full server is not a sick one."""
+        request = Request(prompt="a", params=SamplingParams(max_tokens=1, temperature=0.0))
+        stream = Bridge(self.service.generator, max_waiting=1).open([request])
+        async for _ in stream.batches():
+            pass
 
 
 class Missing:
