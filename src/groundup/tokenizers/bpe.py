@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from groundup.core.errors import TokenizerError
 
 from .patterns import rule_of
+import itertools
 
 if TYPE_CHECKING:
     import numpy as np
@@ -204,7 +205,7 @@ class BPETokenizer:
             return self._encode_part(data, 0, len(data))
         cuts = self._ready[0].cuts(data, _PART_BYTES)
         with ThreadPoolExecutor(threads) as pool:
-            return np.concatenate(list(pool.map(lambda span: self._encode_part(data, *span), zip(cuts, cuts[1:]))))
+            return np.concatenate(list(pool.map(lambda span: self._encode_part(data, *span), itertools.pairwise(cuts))))
 
     def _encode_part(self, data: np.ndarray, start: int, stop: int) -> np.ndarray:
         import numpy as np

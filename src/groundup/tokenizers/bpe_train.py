@@ -6,7 +6,6 @@ Sennrich et al. 2016, "Neural Machine Translation of Rare Words with Subword Uni
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from .patterns import rule_of
 from .piece_counts import PieceCounts, count_texts
 from .splitter import Splitter
 
-_WATCH_SECONDS = 0.2
+_MERGES_PER_REPORT = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,54 +111,21 @@ def learn_from_counts(
     on_progress: Callable[[Progress], None] | None = None,
 ) -> LearnedVocabulary:
     """The merge phase alone."""
-    from .merge_kernel import learn_merges
+    from .merge_state import MergeState
 
     byte_id = np.empty(256, np.int64)
     byte_id[list(ALPHABET_ORDER)] = len(special) + np.arange(256)
     tokens = [to_bytes(token) or b"" for token in special] + [bytes([byte]) for byte in ALPHABET_ORDER]
-    token_end = np.cumsum([len(token) for token in tokens], dtype=np.int64)
-    status = np.array([len(tokens), 0], np.int64)
-    result: list[np.ndarray] = []
-    failed: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            result.append(
-                learn_merges(
-                    counts.arena,
-                    counts.word_end,
-                    counts.word_count,
-                    byte_id,
-                    np.frombuffer(bytearray(b"".join(tokens)), np.uint8),
-                    token_end,
-                    len(special),
-                    config.vocab_size,
-                    config.min_frequency,
-                    status,
-                )  # fmt: skip
-            )
-        except BaseException as error:
-            failed.append(error)
-
-    # The loop is compiled and holds no lock, so this thread can watch it and an interrupt can stop it.
-    worker = threading.Thread(target=work, name="bpe-merges")
-    worker.start()
-    try:
-        while worker.is_alive():
-            worker.join(_WATCH_SECONDS)
-            if on_progress:
-                on_progress(Progress(phase="merge", done=int(status[0]), total=config.vocab_size))
-    finally:
-        status[1] = 1
-        worker.join()
-    if failed:
-        raise failed[0]
+    state = MergeState(counts, tokens, byte_id, len(special), config.vocab_size)
+    least = max(1, config.min_frequency)
+    while state.advance(_MERGES_PER_REPORT, least):
+        if on_progress:
+            on_progress(Progress(phase="merge", done=state.num_tokens, total=config.vocab_size))
 
     vocabulary: list[bytes] = [b""] * len(special) + tokens[len(special) :]
-    rank: dict[tuple[int, int], None] = {}
-    for left, right, new in result[0].tolist():
-        if new == len(vocabulary):
-            vocabulary.append(vocabulary[left] + vocabulary[right])
-        rank.pop((left, right), None)  # merged again: the later rank counts
-        rank[(left, right)] = None
-    return LearnedVocabulary(tokens=vocabulary, merges=list(rank), special_tokens=special)
+    merges = [(left, right) for left, right in state.merges.tolist()]
+    for left, right in merges:
+        vocabulary.append(vocabulary[left] + vocabulary[right])
+    if on_progress:
+        on_progress(Progress(phase="merge", done=len(vocabulary), total=len(vocabulary)))
+    return LearnedVocabulary(tokens=vocabulary, merges=merges, special_tokens=special)

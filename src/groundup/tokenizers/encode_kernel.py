@@ -20,7 +20,7 @@ SCAN_LIMIT = 48
 CACHE_BYTES, CACHE_IDS = 32, 12
 
 
-@njit(nogil=True, cache=True)
+@njit("int64(int64, int64, uint64[::1], int64[::1])", nogil=True, cache=True)
 def _merge_of(left, right, pair_key, pair_value):  # type: ignore[no-untyped-def]
     """rank << 32 | new id of the merge of two ids, or NO_MERGE."""
     key = (np.uint64(left) << np.uint64(32)) | np.uint64(right)
@@ -74,7 +74,7 @@ def _merge_scan(ids, value, n, pair_key, pair_value):  # type: ignore[no-untyped
     return n
 
 
-@njit(nogil=True, cache=True)
+@njit("void(int64[::1], int64, int64)", nogil=True, cache=True)
 def _sift_down(heap, size, i):  # type: ignore[no-untyped-def]
     item = heap[i]
     while True:

@@ -22,13 +22,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
+from itertools import islice
+from types import GeneratorType
 from typing import Any
 
 from jinja2 import nodes, pass_context
 from jinja2.exceptions import SecurityError, TemplateError, TemplateSyntaxError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
-from jinja2.runtime import Context, Macro
+from jinja2.runtime import Context, Macro, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
@@ -36,6 +38,8 @@ from jinja2.visitor import NodeTransformer
 MAX_NODES = 100_000
 """Values inside one value, counted as often as they occur; Jinja's own limit of a range."""
 MAX_DEPTH = 100
+MAX_TEMPLATE_TOKENS = 20_000
+"""Of the source; the longest published templates have about 5,000. Compiling takes about 10 us a token."""
 MAX_BITS = 4096
 """Size of a whole number; Python itself refuses to print much larger ones."""
 _SPACING_CHECK = 16
@@ -278,7 +282,9 @@ def _concat(parts: tuple[Any, ...]) -> str:
 
 @pass_context
 def _finalize(context: Context, value: Any) -> Any:
-    """Everything an output statement writes passes here."""
+    """Everything an output statement writes passes here. What would print as an address in memory is refused."""
+    if not isinstance(value, str | Undefined) and (isinstance(value, GeneratorType) or callable(value)):
+        raise SecurityError(f"a {type(value).__name__} cannot be written")
     text = str(value)
     budget = _budget.get()
     budget.step()
@@ -314,6 +320,8 @@ class SafeEnvironment(ImmutableSandboxedEnvironment):
         }
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        if sum(1 for _ in islice(self.lexer.tokeniter(source, name), MAX_TEMPLATE_TOKENS + 1)) > MAX_TEMPLATE_TOKENS:
+            raise LimitExceeded(f"it has more than {MAX_TEMPLATE_TOKENS:,} tokens")
         tree = super()._parse(source, name, filename)
         for kind in _REFUSED:
             for found in tree.find_all(kind):

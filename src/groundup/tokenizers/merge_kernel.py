@@ -1,15 +1,26 @@
-"""The merge loop of BPE training, compiled by Numba.
+"""The merge loop of BPE training, compiled by Numba. `merge_state.MergeState` owns the arrays and grows them.
 
 The words are one array of symbols linked to their neighbours; every pair of neighbouring symbol ids has an index, a count, and
-lists of the positions where it was seen. The most frequent pair comes off a heap whose stale entries are put back with their
+a list of the positions where it was seen. The most frequent pair comes off a heap whose stale entries are put back with their
 true count when they surface, and only the positions of that pair are visited: the work is in proportion to the number of merges
 applied, not to the text, and a word of a megabyte costs no more per merge than a short one.
 
 Which pair is next, and every tie, is as in Hugging Face `tokenizers` (BpeTrainer): highest count, then the smaller left id, then
-the smaller right id; a merge that spells an existing token reuses its id, and its pair may then be merged more than once, the
-last time being the one that counts. `reference.train` says the same in plain Python and a test holds the two equal.
-
+the smaller right id. `reference.train` says the same in plain Python and a test holds the two equal. Two things never happen, and
+are not provided for. A merge never spells a token that exists: merges apply everywhere from left to right, so a stretch of bytes
+between two token borders is cut in the same way wherever it stands, and one string has one last merge. Hence a pair, once
+merged or queued, is never formed again by a later merge, and each pair has one list of positions for good.
 Departure: a merge that would spell a special token is left out (there the special token becomes an ordinary one).
+
+Shapes (S symbols, P pairs, V tokens):
+  nodes int32 [S, 4]: symbol id (-1 once merged away), previous and next position (-1 at the ends of a word), pair that starts here
+  word_of int32 [S]; word_count int64 [words]
+  pairs int32 [P, 3]: left id, right id, number of positions; pair_count int64 [P]
+  pair_start int64 [P]: where its positions begin in positions int32 [3 S], ascending
+  heap int64 [P, 3]: count, left << 32 | right, pair; a 4-ary heap, the next pair on top
+  beside int32 [V, 2]: scratch, all -1 between merges: the pair (symbol, new) and the pair (new, symbol)
+  spelled uint8, token_end int64 [V + 1]: the bytes of every token
+Assigning slices or whole arrays is written out as loops: it costs seconds of compilation otherwise.
 """
 
 from __future__ import annotations
@@ -17,42 +28,29 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-_SYMBOL, _PREVIOUS, _NEXT, _PAIR = 0, 1, 2, 3
-_FNV_BASIS = np.uint64(0xCBF29CE484222325)
-_FNV_PRIME = np.uint64(0x100000001B3)
+SYMBOL, PREVIOUS, NEXT, PAIR = 0, 1, 2, 3
+LEFT, RIGHT, SIZE = 0, 1, 2
+NUM_TOKENS, NUM_PAIRS, HEAP_SIZE, POSITIONS_USED, NUM_MERGES, WANTED_PAIRS, WANTED_BYTES = range(7)
+AGAIN, DONE, FULL = 0, 1, 2
 
 
-@njit(nogil=True, cache=True)
-def _grown(array, used):  # type: ignore[no-untyped-def]
-    larger = np.empty(2 * array.size, array.dtype)
-    larger[:used] = array[:used]
-    return larger
-
-
-@njit(inline="always")
-def _before(count_a, pair_a, count_b, pair_b):  # type: ignore[no-untyped-def]
-    return count_a > count_b or (count_a == count_b and pair_a < pair_b)
-
-
-@njit(nogil=True, cache=True)
-def _push(heap_count, heap_pair, heap_entry, size, count, pair, entry):  # type: ignore[no-untyped-def]
+@njit("void(int64[:, ::1], int64, int64, int64, int64)", nogil=True, cache=True)
+def _push(heap, size, count, key, pair):  # type: ignore[no-untyped-def]
+    """Add to a heap of `size` pairs."""
     i = size
     while i > 0:
         up = (i - 1) >> 2
-        if not _before(count, pair, heap_count[up], heap_pair[up]):
+        if count < heap[up, 0] or (count == heap[up, 0] and key >= heap[up, 1]):
             break
-        heap_count[i] = heap_count[up]
-        heap_pair[i] = heap_pair[up]
-        heap_entry[i] = heap_entry[up]
+        for k in range(3):
+            heap[i, k] = heap[up, k]
         i = up
-    heap_count[i] = count
-    heap_pair[i] = pair
-    heap_entry[i] = entry
+    heap[i, 0], heap[i, 1], heap[i, 2] = count, key, pair
 
 
-@njit(nogil=True, cache=True)
-def _replace_top(heap_count, heap_pair, heap_entry, size, count, pair, entry):  # type: ignore[no-untyped-def]
-    """Put (count, pair, entry) in the place of the top of a 4-ary heap of `size` entries, and sift it down."""
+@njit("void(int64[:, ::1], int64, int64, int64, int64)", nogil=True, cache=True)
+def _replace_top(heap, size, count, key, pair):  # type: ignore[no-untyped-def]
+    """Put a pair in the place of the top of a heap of `size` pairs."""
     i = 0
     while True:
         child = 4 * i + 1
@@ -60,343 +58,184 @@ def _replace_top(heap_count, heap_pair, heap_entry, size, count, pair, entry):  
             break
         best = child
         for other in range(child + 1, min(child + 4, size)):
-            if _before(heap_count[other], heap_pair[other], heap_count[best], heap_pair[best]):
+            if heap[other, 0] > heap[best, 0] or (heap[other, 0] == heap[best, 0] and heap[other, 1] < heap[best, 1]):
                 best = other
-        if not _before(heap_count[best], heap_pair[best], count, pair):
+        if heap[best, 0] < count or (heap[best, 0] == count and heap[best, 1] >= key):
             break
-        heap_count[i] = heap_count[best]
-        heap_pair[i] = heap_pair[best]
-        heap_entry[i] = heap_entry[best]
+        for k in range(3):
+            heap[i, k] = heap[best, k]
         i = best
-    heap_count[i] = count
-    heap_pair[i] = pair
-    heap_entry[i] = entry
+    heap[i, 0], heap[i, 1], heap[i, 2] = count, key, pair
 
 
 @njit(nogil=True, cache=True)
-def learn_merges(
-    arena, word_end, word_count, byte_id, token_bytes, token_end, num_special, vocab_size, min_frequency, status
-):  # type: ignore[no-untyped-def]
-    """Merges of the words, most frequent first.
-
-    arena uint8, word_end int64 [words], word_count int64 [words]: the distinct words and how often each occurs.
-    byte_id int64 [256]. token_bytes uint8, token_end int64 [tokens]: the tokens before any merge; the first num_special are
-    special, an empty one cannot be spelled by bytes. status int64 [2]: [0] tokens so far, written for a caller who watches;
-    [1] set to 1 by a caller who wants it to stop.
-    Returns int64 [merges, 3]: left id, right id, new id.
-    """
-    # --- tokens by their bytes, to know when a merge spells one that exists
-    num_tokens = token_end.size
-    ends = np.zeros(max(vocab_size, num_tokens) + 1, np.int64)
-    ends[1 : num_tokens + 1] = token_end
-    spelled = np.empty(max(1024, 2 * token_bytes.size, 8 * vocab_size), np.uint8)
-    spelled[: token_bytes.size] = token_bytes
-    table_size = 16
-    while table_size < 3 * ends.size:
-        table_size *= 2
-    table = np.full(table_size, -1, np.int32)
-    for t in range(num_tokens):
-        if ends[t + 1] > ends[t]:
-            h = _FNV_BASIS
-            for k in range(ends[t], ends[t + 1]):
-                h = (h ^ np.uint64(spelled[k])) * _FNV_PRIME
-            slot = np.int64((h ^ (h >> np.uint64(31))) & np.uint64(table_size - 1))
-            while table[slot] >= 0:
-                slot = (slot + 1) & (table_size - 1)
-            table[slot] = t
-
-    # --- symbols
-    total = 0
-    start = np.int64(0)
-    for w in range(word_end.size):
-        if word_end[w] - start > 1:
-            total += word_end[w] - start
-        start = word_end[w]
-    nodes = np.empty((total, 4), np.int32)
-    word_of = np.empty(total, np.int32)
-    pair_slot = np.full(65536, -1, np.int32)
-    room = 1 << 17
-    pair_left = np.empty(room, np.int32)
-    pair_right = np.empty(room, np.int32)
-    pair_count = np.empty(room, np.int64)
-    pair_seen = np.empty(room, np.int32)  # positions noted in this step
-    pair_pushes = np.empty(room, np.uint8)
-    pair_more_left = np.empty(room, np.int32)  # the next pair with the same left symbol
-    pair_more_right = np.empty(room, np.int32)
-    with_left = np.full(ends.size, -1, np.int32)  # the newest pair with this left symbol
-    with_right = np.full(ends.size, -1, np.int32)
+def place_words(  # type: ignore[no-untyped-def]
+    arena, word_end, word_count, byte_id, state, nodes, word_of, pairs, pair_count, pair_start, positions, heap
+):  # fmt: skip
+    """Lay the words out as symbols, and queue every pair of neighbouring bytes with its positions."""
+    pair_of = np.empty(65536, np.int64)
+    for key in range(65536):
+        pair_of[key] = -1
     num_pairs = 0
-    first_of_word = np.empty(word_end.size, np.int32)
     p = 0
     start = np.int64(0)
     for w in range(word_end.size):
         end = word_end[w]
-        first_of_word[w] = p
-        if end - start > 1:
-            for k in range(start, end):
-                nodes[p, _SYMBOL] = byte_id[arena[k]]
-                nodes[p, _PREVIOUS] = p - 1 if k > start else -1
-                nodes[p, _NEXT] = p + 1 if k + 1 < end else -1
-                nodes[p, _PAIR] = -1
-                word_of[p] = w
-                if k + 1 < end:
-                    key = (np.int64(arena[k]) << 8) | np.int64(arena[k + 1])
-                    pair = pair_slot[key]
-                    if pair < 0:
-                        pair = num_pairs
-                        pair_slot[key] = pair
-                        a, b = byte_id[arena[k]], byte_id[arena[k + 1]]
-                        pair_left[pair], pair_right[pair] = a, b
-                        pair_count[pair] = 0
-                        pair_seen[pair] = 0
-                        pair_pushes[pair] = 0
-                        pair_more_left[pair], with_left[a] = with_left[a], pair
-                        pair_more_right[pair], with_right[b] = with_right[b], pair
-                        num_pairs += 1
-                    pair_count[pair] += word_count[w]
-                    pair_seen[pair] += 1
-                    nodes[p, _PAIR] = pair
-                p += 1
+        for k in range(start, end if end - start > 1 else start):
+            nodes[p, SYMBOL] = byte_id[arena[k]]
+            nodes[p, PREVIOUS] = p - 1 if k > start else -1
+            nodes[p, NEXT] = p + 1 if k + 1 < end else -1
+            nodes[p, PAIR] = -1
+            word_of[p] = w
+            if k + 1 < end:
+                key = (np.int64(arena[k]) << 8) | np.int64(arena[k + 1])
+                pair = pair_of[key]
+                if pair < 0:
+                    pair = pair_of[key] = num_pairs
+                    num_pairs += 1
+                    pairs[pair, LEFT], pairs[pair, RIGHT] = byte_id[arena[k]], byte_id[arena[k + 1]]
+                    pairs[pair, SIZE] = 0
+                    pair_count[pair] = 0
+                pair_count[pair] += word_count[w]
+                pairs[pair, SIZE] += 1
+                nodes[p, PAIR] = pair
+            p += 1
         start = end
-
-    # --- entries: a pair and a slice of `positions` (ascending). Every merge removes one symbol and notes two positions at
-    # most, so three times the symbols is room enough for good; pages never written cost no memory.
-    positions = np.empty(3 * total + 1, np.int32)
-    positions_used = np.int64(0)
-    entry_pair = np.empty(room, np.int32)
-    entry_start = np.empty(room, np.int64)
-    entry_size = np.empty(room, np.int32)
-    num_entries = 0
-    heap_count = np.empty(room, np.int64)
-    heap_pair = np.empty(room, np.int64)
-    heap_entry = np.empty(room, np.int32)
-    heap_size = 0
+    used = np.int64(0)
     for pair in range(num_pairs):
-        entry_pair[num_entries] = pair
-        entry_start[num_entries] = positions_used
-        entry_size[num_entries] = 0
-        positions_used += pair_seen[pair]
-        pair_seen[pair] = 0
-        pair_pushes[pair] = 1
-        key = (np.int64(pair_left[pair]) << 32) | np.int64(pair_right[pair])
-        _push(heap_count, heap_pair, heap_entry, heap_size, pair_count[pair], key, num_entries)
-        heap_size += 1
-        num_entries += 1
-    for q in range(total):
-        pair = nodes[q, _PAIR]
+        pair_start[pair] = used
+        used += pairs[pair, SIZE]
+        pairs[pair, SIZE] = 0
+        _push(heap, pair, pair_count[pair], (np.int64(pairs[pair, LEFT]) << 32) | pairs[pair, RIGHT], pair)
+    for q in range(p):
+        pair = np.int64(nodes[q, PAIR])
         if pair >= 0:
-            positions[entry_start[pair] + entry_size[pair]] = q
-            entry_size[pair] += 1
+            positions[pair_start[pair] + pairs[pair, SIZE]] = q
+            pairs[pair, SIZE] += 1
+    state[NUM_PAIRS] = state[HEAP_SIZE] = num_pairs
+    state[POSITIONS_USED] = used
 
-    # --- merges
-    merges = np.empty((1024, 3), np.int64)
-    num_merges = 0
-    left_slot = np.full(ends.size, -1, np.int32)  # of this step: index of the pair (symbol, new) ...
-    right_slot = np.full(ends.size, -1, np.int32)  # ... and of (new, symbol)
-    noted_pair = np.empty(1024, np.int32)
-    noted_at = np.empty(1024, np.int32)
-    touched = np.empty(1024, np.int32)
-    candidates = np.empty(1024, np.int32)
-    while num_tokens < vocab_size and heap_size > 0 and status[1] == 0:
-        count, key, entry = heap_count[0], heap_pair[0], heap_entry[0]
-        pair = entry_pair[entry]
-        if count != pair_count[pair] and pair_count[pair] > 0:
-            _replace_top(heap_count, heap_pair, heap_entry, heap_size, pair_count[pair], key, entry)
+
+@njit("boolean(uint8[::1], int64[::1], int64, int64, int64)", nogil=True, cache=True)
+def _spells_one(spelled, token_end, num_special, start, end):  # type: ignore[no-untyped-def]
+    """Whether spelled[start:end] are the bytes of a special token."""
+    for token in range(num_special):
+        at = token_end[token]
+        if token_end[token + 1] - at == end - start:
+            k = 0
+            while k < end - start and spelled[at + k] == spelled[start + k]:
+                k += 1
+            if k == end - start:
+                return True
+    return False
+
+
+@njit(nogil=True, cache=True)
+def apply_merges(  # type: ignore[no-untyped-def]
+    most, vocab_size, num_special, min_frequency, state, merges, nodes, word_of, word_count,
+    pairs, pair_count, pair_start, positions, heap, beside, spelled, token_end, noted,
+):  # fmt: skip
+    """Up to `most` merges, into merges int64 [merges, 2] (left id, right id) at state[NUM_MERGES]; each makes the next id.
+
+    Returns AGAIN, DONE (the vocabulary is full or no pair is left), or FULL: an array must grow first, nothing is half done;
+    state[WANTED_PAIRS] and state[WANTED_BYTES] say by how much. noted int32 [2 S, 2] is scratch.
+    """
+    num_tokens, num_pairs, heap_size = state[NUM_TOKENS], state[NUM_PAIRS], state[HEAP_SIZE]
+    used, num_merges = state[POSITIONS_USED], state[NUM_MERGES]
+    stop_at = min(num_merges + most, merges.shape[0])
+    outcome = AGAIN
+    while num_merges < stop_at:
+        if num_tokens >= vocab_size or heap_size == 0 or heap[0, 0] < min_frequency:
+            outcome = DONE
+            break
+        pair = heap[0, 2]
+        if heap[0, 0] != pair_count[pair] and pair_count[pair] > 0:
+            _replace_top(heap, heap_size, pair_count[pair], heap[0, 1], pair)
             continue
+        a, b = np.int64(pairs[pair, LEFT]), np.int64(pairs[pair, RIGHT])
+        size = token_end[a + 1] - token_end[a] + token_end[b + 1] - token_end[b]
+        bottom = token_end[num_tokens]
+        room = min(2 * np.int64(pairs[pair, SIZE]), 2 * num_tokens + 2)
+        if num_pairs + room > pairs.shape[0] or heap_size + room > heap.shape[0] or bottom + size > spelled.size:
+            state[WANTED_PAIRS], state[WANTED_BYTES] = room, size
+            outcome = FULL
+            break
         heap_size -= 1
         if heap_size:
-            _replace_top(
-                heap_count,
-                heap_pair,
-                heap_entry,
-                heap_size,
-                heap_count[heap_size],
-                heap_pair[heap_size],
-                heap_entry[heap_size],
-            )
+            _replace_top(heap, heap_size, heap[heap_size, 0], heap[heap_size, 1], heap[heap_size, 2])
         if pair_count[pair] <= 0:
             continue
-        if count < min_frequency:
-            break
-        a, b = pair_left[pair], pair_right[pair]
-
-        # The new token: an id of its own, or the one that already has these bytes.
-        size = ends[a + 1] - ends[a] + ends[b + 1] - ends[b]
-        bottom = ends[num_tokens]
-        while bottom + size > spelled.size:
-            spelled = _grown(spelled, bottom)
         at = bottom
-        h = _FNV_BASIS
         for part in (a, b):
-            for k in range(ends[part], ends[part + 1]):
+            for k in range(token_end[part], token_end[part + 1]):
                 spelled[at] = spelled[k]
-                h = (h ^ np.uint64(spelled[k])) * _FNV_PRIME
                 at += 1
-        slot = np.int64((h ^ (h >> np.uint64(31))) & np.uint64(table_size - 1))
-        new = np.int64(-1)
-        while table[slot] >= 0:
-            t = table[slot]
-            if ends[t + 1] - ends[t] == size:
-                same = True
-                for k in range(size):
-                    if spelled[ends[t] + k] != spelled[bottom + k]:
-                        same = False
-                        break
-                if same:
-                    new = t
-                    break
-            slot = (slot + 1) & (table_size - 1)
-        if 0 <= new < num_special:
+        if _spells_one(spelled, token_end, num_special, bottom, at):
             continue
-        reused = new >= 0
-        if not reused:
-            new = num_tokens
-            table[slot] = new
-            num_tokens += 1
-            ends[num_tokens] = at
-            status[0] = num_tokens
-        if num_merges == merges.shape[0]:
-            larger = np.empty((2 * num_merges, 3), np.int64)
-            larger[:num_merges] = merges
-            merges = larger
-        merges[num_merges, 0], merges[num_merges, 1], merges[num_merges, 2] = a, b, new
+        new = num_tokens
+        num_tokens += 1
+        token_end[num_tokens] = at
+        merges[num_merges, 0], merges[num_merges, 1] = a, b
         num_merges += 1
 
-        # Where to look: the noted positions; or, when the pair was queued more than once, the whole of their words.
-        if pair_pushes[pair] == 1:
-            num_candidates = np.int64(entry_size[entry])
-            while candidates.size < num_candidates:
-                candidates = np.empty(2 * candidates.size, np.int32)
-            from_positions = positions[entry_start[entry] : entry_start[entry] + num_candidates]
-            candidates[:num_candidates] = from_positions
-        else:
-            num_candidates = np.int64(0)
-            last_word = -1
-            for i in range(entry_start[entry], entry_start[entry] + entry_size[entry]):
-                w = word_of[positions[i]]
-                if w == last_word:
-                    continue
-                last_word = w
-                q = first_of_word[w]
-                while q >= 0:
-                    if num_candidates == candidates.size:
-                        candidates = _grown(candidates, num_candidates)
-                    candidates[num_candidates] = q
-                    num_candidates += 1
-                    q = nodes[q, _NEXT]
-
-        if reused:  # the pairs with this symbol that exist already
-            q = with_right[new]
-            while q >= 0:
-                left_slot[pair_left[q]] = q
-                q = pair_more_right[q]
-            q = with_left[new]
-            while q >= 0:
-                right_slot[pair_right[q]] = q
-                q = pair_more_left[q]
-
-        while noted_pair.size < 2 * num_candidates:
-            noted_pair = np.empty(2 * noted_pair.size, np.int32)
-            noted_at = np.empty(noted_pair.size, np.int32)
         num_noted = 0
-        num_touched = 0
-        for i in range(num_candidates):
-            q = candidates[i]
-            if nodes[q, _SYMBOL] != a:
-                continue
-            r = nodes[q, _NEXT]
-            if r < 0 or nodes[r, _SYMBOL] != b:
+        first_formed = num_pairs
+        for i in range(pair_start[pair], pair_start[pair] + pairs[pair, SIZE]):
+            q = np.int64(positions[i])
+            r = np.int64(nodes[q, NEXT])
+            if nodes[q, SYMBOL] != a or r < 0 or nodes[r, SYMBOL] != b:
                 continue
             weight = word_count[word_of[q]]
-            after = nodes[r, _NEXT]
-            nodes[q, _SYMBOL] = new
-            nodes[q, _NEXT] = after
-            nodes[r, _SYMBOL] = -1
-            for side in range(2):
+            after = np.int64(nodes[r, NEXT])
+            nodes[q, SYMBOL] = new
+            nodes[q, NEXT] = after
+            nodes[r, SYMBOL] = -1
+            for side in range(2):  # the pair with the symbol before, then with the one after
                 if side == 0:
-                    where = nodes[q, _PREVIOUS]
+                    where = np.int64(nodes[q, PREVIOUS])
                     if where < 0:
                         continue
-                    pair_count[nodes[where, _PAIR]] -= weight
-                    other = nodes[where, _SYMBOL]
-                    formed = left_slot[other]
+                    broken = np.int64(nodes[where, PAIR])
+                    other = np.int64(nodes[where, SYMBOL])
                 else:
+                    where = q
                     if after < 0:
                         continue
-                    where = q
-                    nodes[after, _PREVIOUS] = q
-                    pair_count[nodes[r, _PAIR]] -= weight
-                    other = nodes[after, _SYMBOL]
-                    formed = right_slot[other]
+                    nodes[after, PREVIOUS] = q
+                    broken = np.int64(nodes[r, PAIR])
+                    other = np.int64(nodes[after, SYMBOL])
+                pair_count[broken] -= weight
+                formed = np.int64(beside[other, side])
                 if formed < 0:
                     formed = num_pairs
-                    if num_pairs == pair_left.size:
-                        pair_left = _grown(pair_left, num_pairs)
-                        pair_right = _grown(pair_right, num_pairs)
-                        pair_count = _grown(pair_count, num_pairs)
-                        pair_seen = _grown(pair_seen, num_pairs)
-                        pair_pushes = _grown(pair_pushes, num_pairs)
-                        pair_more_left = _grown(pair_more_left, num_pairs)
-                        pair_more_right = _grown(pair_more_right, num_pairs)
-                    x, y = (other, new) if side == 0 else (new, other)
-                    pair_left[formed], pair_right[formed] = x, y
-                    pair_count[formed] = 0
-                    pair_seen[formed] = 0
-                    pair_pushes[formed] = 0
-                    pair_more_left[formed], with_left[x] = with_left[x], formed
-                    pair_more_right[formed], with_right[y] = with_right[y], formed
                     num_pairs += 1
-                    if y == new:
-                        left_slot[x] = formed
-                    if x == new:
-                        right_slot[y] = formed
+                    pairs[formed, LEFT], pairs[formed, RIGHT] = (other, new) if side == 0 else (new, other)
+                    pairs[formed, SIZE] = 0
+                    pair_count[formed] = 0
+                    beside[other, side] = formed
+                    if other == new:
+                        beside[other, 1 - side] = formed
+                pairs[formed, SIZE] += 1
                 pair_count[formed] += weight
-                nodes[where, _PAIR] = formed
-                if pair_seen[formed] == 0:
-                    if num_touched == touched.size:
-                        touched = _grown(touched, num_touched)
-                    touched[num_touched] = formed
-                    num_touched += 1
-                pair_seen[formed] += 1
-                noted_pair[num_noted] = formed
-                noted_at[num_noted] = where
+                nodes[where, PAIR] = formed
+                noted[num_noted, 0], noted[num_noted, 1] = formed, where
                 num_noted += 1
 
         # Queue what was formed, each pair with its positions.
-        base = num_entries
-        while entry_pair.size < base + num_touched:
-            entry_pair = _grown(entry_pair, base)
-            entry_start = _grown(entry_start, base)
-            entry_size = _grown(entry_size, base)
-        while heap_count.size < heap_size + num_touched:
-            heap_count = _grown(heap_count, heap_size)
-            heap_pair = _grown(heap_pair, heap_size)
-            heap_entry = _grown(heap_entry, heap_size)
-        for i in range(num_touched):
-            formed = touched[i]
-            entry_pair[num_entries] = formed
-            entry_start[num_entries] = positions_used
-            entry_size[num_entries] = 0
-            positions_used += pair_seen[formed]
-            pair_seen[formed] = num_entries
-            num_entries += 1
-        for i in range(num_noted):
-            e = pair_seen[noted_pair[i]]
-            positions[entry_start[e] + entry_size[e]] = noted_at[i]
-            entry_size[e] += 1
-        for i in range(num_touched):
-            formed = touched[i]
+        for formed in range(first_formed, num_pairs):
+            pair_start[formed] = used
+            used += pairs[formed, SIZE]
+            pairs[formed, SIZE] = 0
+            beside[pairs[formed, LEFT], 0] = -1
+            beside[pairs[formed, RIGHT], 1] = -1
             if pair_count[formed] > 0:
-                pair_pushes[formed] = min(2, pair_pushes[formed] + 1)
-                key = (np.int64(pair_left[formed]) << 32) | np.int64(pair_right[formed])
-                _push(heap_count, heap_pair, heap_entry, heap_size, pair_count[formed], key, pair_seen[formed])
+                key = (np.int64(pairs[formed, LEFT]) << 32) | pairs[formed, RIGHT]
+                _push(heap, heap_size, pair_count[formed], key, formed)
                 heap_size += 1
-            pair_seen[formed] = 0
-        if reused:
-            left_slot[:] = -1
-            right_slot[:] = -1
-        else:
-            for i in range(num_touched):
-                left_slot[pair_left[touched[i]]] = -1
-                right_slot[pair_right[touched[i]]] = -1
-    return merges[:num_merges].copy()
+        for i in range(num_noted):
+            formed = np.int64(noted[i, 0])
+            positions[pair_start[formed] + pairs[formed, SIZE]] = noted[i, 1]
+            pairs[formed, SIZE] += 1
+    state[NUM_TOKENS], state[NUM_PAIRS], state[HEAP_SIZE] = num_tokens, num_pairs, heap_size
+    state[POSITIONS_USED], state[NUM_MERGES] = used, num_merges
+    return outcome

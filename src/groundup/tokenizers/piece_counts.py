@@ -13,6 +13,7 @@ import numpy as np
 from groundup.core.errors import DataError
 
 from .splitter import Splitter, as_bytes
+import itertools
 
 _JOB_BYTES = 2 << 20
 _FILE_BYTES = 8 << 20
@@ -128,7 +129,7 @@ def _jobs(buffers: Iterable[np.ndarray], splitter: Splitter) -> Iterator[list[tu
     size = 0
     for data in buffers:
         cuts = splitter.cuts(data, _JOB_BYTES)
-        for start, stop in zip(cuts, cuts[1:]):
+        for start, stop in itertools.pairwise(cuts):
             job.append((data, start, stop))
             size += stop - start
             if size >= _JOB_BYTES:

@@ -10,7 +10,7 @@ Shapes: data uint8 [n]; table uint8 [0x110000] (`unicode_table`); ends int64 [ro
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import njit
 
 from .unicode_table import LETTER, LOWER, MARK, NEWLINE, NUMBER, OTHER_LETTER, SPACE, UPPER
 
@@ -18,10 +18,6 @@ _WORD = LETTER | MARK
 _NOT_PUNCTUATION = SPACE | LETTER | NUMBER
 _UPPERISH = UPPER | OTHER_LETTER | MARK
 _LOWERISH = LOWER | OTHER_LETTER | MARK
-_BYTES = types.Array(types.uint8, 1, "C", readonly=True)
-_SIGNATURE = types.UniTuple(types.int64, 2)(
-    _BYTES, types.int64, types.int64, _BYTES, types.int64, types.int64, types.int64[::1]
-)
 
 
 @njit(inline="always")
@@ -119,7 +115,7 @@ def _digits(data, i, n, table, most):  # type: ignore[no-untyped-def]
     return i
 
 
-@njit(_SIGNATURE, nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def scan_gpt2(data, i, n, table, single_digits, unused, ends):  # type: ignore[no-untyped-def]
     """GPT-2. single_digits: every \\p{N} was cut off as a piece of its own before (SmolLM). Returns (pieces, offset)."""
     count = 0
@@ -152,7 +148,7 @@ def scan_gpt2(data, i, n, table, single_digits, unused, ends):  # type: ignore[n
     return count, i
 
 
-@njit(_SIGNATURE, nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def scan_cl100k(data, i, n, table, most_digits, tail, ends):  # type: ignore[no-untyped-def]
     """cl100k. most_digits: longest piece of digits. tail: white space at the end of the text is one piece."""
     count = 0
@@ -205,7 +201,7 @@ def _cased_word(data, i, n, table):  # type: ignore[no-untyped-def]
     return shared, j if j > i else -1
 
 
-@njit(_SIGNATURE, nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def scan_o200k(data, i, n, table, most_digits, contractions, ends):  # type: ignore[no-untyped-def]
     """o200k. most_digits: longest piece of digits. contractions: a word takes 's, 'll, ... with it."""
     count = 0
