@@ -10,7 +10,6 @@ import csv
 import io
 import json
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -40,6 +39,7 @@ CODE = frozenset(("python", "code"))
 ROWS = frozenset(("jsonl", "csv", "parquet"))
 _TEXT_FIELDS = ("text", "content", "body", "story", "document")
 _MESSAGE_FIELDS = ("messages", "conversations")
+_MAX_FIELD = 2**31 - 1  # what a C long holds everywhere
 _BLANK_LINES = re.compile(r"\n[^\S\n]*\n\s*")
 
 
@@ -50,10 +50,10 @@ class FileReading:
     documents_per: Literal["file", "blank_lines", "line"] = "file"
     """What one document is in a text file: the file, what stands between blank lines, or a line."""
     separator: str | None = None
-    """A string that ends a document inside a text file, for example "<|endoftext|>"; goes before documents_per."""
+    """A string that ends a document inside a text file, for example "<|endoftext|>". Files that have it are cut there."""
     document_start: str | None = None
-    """Regular expression; with documents_per: blank_lines, a block that does not begin with it belongs to the document
-    before it (for stories or chapters whose paragraphs are split by blank lines too)."""
+    """Regular expression; in text files without the separator, a document starts wherever it matches (`^` is the start of
+    a line): "^CHAPTER " for a book, "(?<=[^\\n]\\n)(?=[^\\n])" for texts whose blank lines are inside documents."""
     text_field: str | None = None
     """Column of jsonl, csv and parquet; by default text, content, body, story, document or messages."""
     on_error: Literal["stop", "drop"] = "stop"
@@ -98,33 +98,30 @@ def read_file(file: FoundFile, how: FileReading, *, source: str) -> Iterator[Doc
 
 
 def _pieces(name: str, text: str, how: FileReading, source: str, meta: Mapping[str, Any]) -> Iterator[Document]:
-    if how.separator:
+    if how.separator and how.separator in text:
         parts = text.split(how.separator)
+    elif how.document_start:
+        parts = _cut_at_starts(text.replace("\r\n", "\n"), how.document_start)
     elif how.documents_per == "line":
         parts = text.splitlines()
     elif how.documents_per == "blank_lines":
         parts = _BLANK_LINES.split(text.replace("\r\n", "\n"))
-        if how.document_start:
-            parts = _join_blocks(parts, how.document_start)
     else:
         yield Document(id=name, text=text, source=source, meta=meta)
         return
     solid = (part.strip() for part in parts)
     for number, part in enumerate((part for part in solid if part), start=1):
-        yield Document(id=f"{name}#{number}", text=part, source=source, meta=meta)
+        yield Document(id=f"{name}#{number}", text=part, source=source, meta={**meta, "part": number})
 
 
-def _join_blocks(blocks: list[str], start: str) -> list[str]:
+def _cut_at_starts(text: str, start: str) -> list[str]:
     try:
-        begins = re.compile(start)
+        starts = [match.start() for match in re.finditer(start, text, re.MULTILINE)]
     except re.error as error:
-        raise DataError(f"document_start {start!r} is not a regular expression: {error}") from None
-    joined: list[list[str]] = []
-    for block in blocks:
-        if not joined or begins.match(block):
-            joined.append([])
-        joined[-1].append(block)
-    return ["\n\n".join(parts) for parts in joined]
+        raise DataError(
+            f"document_start {start!r} is not a regular expression: {error}", hint="for example '^CHAPTER '"
+        ) from None
+    return [text[here:there] for here, there in zip([0, *starts], [*starts, len(text)])]
 
 
 def _rows(
@@ -141,7 +138,7 @@ def _rows(
                 raise
             yield Document(id=name, text="", source=source, meta={"detail": str(error)}, dropped="read: malformed row")
             continue
-        yield Document(id=name, text=text, source=source, meta={"format": kind})
+        yield Document(id=name, text=text, source=source, meta={"format": kind, "part": number})
 
 
 def _row_text(row: Any, field: str | None, where: str) -> str:
@@ -184,7 +181,7 @@ def parse_row(line: str, where: str) -> Any:
 
 
 def _csv_rows(file: FoundFile, text: str) -> Iterator[tuple[int, Any]]:
-    csv.field_size_limit(sys.maxsize)  # the default, 131,072 characters, is less than one long article
+    csv.field_size_limit(_MAX_FIELD)  # the default, 131,072 characters, is less than one long article
     delimiter = "\t" if file.suffix == ".tsv" else ","
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:

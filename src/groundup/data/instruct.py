@@ -53,7 +53,7 @@ def build_pairs(
     _keep_unique_names(found)
     if len(found["train"]) < min_python_pairs:
         texts = {split: [d for d in read(split) if not python_pairs.is_python(d)] for split in SPLITS}
-        named = len({text_pairs.title_of(d) for documents in texts.values() for d in documents}) > 1
+        named = len({text_pairs.title_of(d) for documents in texts.values() for d in documents} - {""}) > 1
         for split in SPLITS:
             found[split] += [pair for d in texts[split] for pair in text_pairs.pairs_of(d, named=named)]
     pairs = Pairs()

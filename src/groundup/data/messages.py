@@ -83,7 +83,18 @@ def _text(row: Mapping[str, Any], field: str, where: str) -> str:
     value = row.get(field)
     if not isinstance(value, str):
         raise DataError(f"{where}: {field} must be text, not {_shown(value)}")
+    _valid(value, f"{where}: {field}")
     return value
+
+
+def _valid(text: str, where: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{where} has half a surrogate pair at character {error.start}, which is no text",
+            hint="the file was cut inside an escape such as \\ud83d\\ude00; repair the row",
+        ) from None
 
 
 def _messages(value: Any, where: str) -> list[dict[str, Any]]:
@@ -98,6 +109,7 @@ def _messages(value: Any, where: str) -> list[dict[str, Any]]:
         calls = message["role"] == "assistant" and message.get("tool_calls")
         if not isinstance(message.get("content"), str) and not (calls and message.get("content") is None):
             raise DataError(f"{here}.content must be text, not {_shown(message.get('content'))}")
+        _valid(message.get("content") or "", f"{here}.content")
     if not any(message["role"] == "assistant" for message in value):
         raise DataError(f"{where}: messages has no message of the assistant, so there is nothing to learn")
     return [dict(message) for message in value]

@@ -7,7 +7,6 @@ a short function to be completed. Test code is left out: its names and docstring
 from __future__ import annotations
 
 import ast
-import inspect
 import re
 import textwrap
 import warnings
@@ -27,6 +26,7 @@ _MAX_DOC = 400
 _MAX_BODY = 420
 _MAX_BODY_LINES = 14
 _MIN_SUMMARY_WORDS = 3
+_SENTENCE_END = re.compile(r"(?<=[a-z0-9)\]`'\"])\.(?= +[A-Z])")
 
 PHRASINGS = {
     SUMMARY: (
@@ -44,9 +44,9 @@ PHRASINGS = {
     ),
     SIGNATURE: (
         "Write the signature of `{name}`: {summary}",
-        "What is the signature of a function `{name}` with this description? {summary}",
-        "{summary} Which `def` line does the function `{name}` have?",
-        "Give the first line of the Python function `{name}`. Its documentation: {summary}",
+        "Which `def` line has `{name}`? {summary}",
+        "Give the first line of `{name}`. Its documentation: {summary}",
+        "How is `{name}` defined, with which parameters? {summary}",
     ),
     COMPLETE: (
         "Complete this function:\n\n{code}",
@@ -130,7 +130,7 @@ def _functions(tree: ast.Module) -> Iterator[tuple[str, _Function]]:
 
 
 def _function_pairs(document_id: str, module: str, owner: str, function: _Function, lines: list[str]) -> Iterator[Pair]:
-    documentation = ast.get_docstring(function)
+    documentation = (ast.get_docstring(function) or "").strip()
     if not documentation:
         return
     summary = summary_of(documentation)
@@ -150,15 +150,17 @@ def _function_pairs(document_id: str, module: str, owner: str, function: _Functi
             slots={"call": f"{dotted}({shown})"},
             answer=summary,
         )
-        yield Pair(
-            id=f"{document_id}::{name}/{SIGNATURE}",
-            kind=SIGNATURE,
-            slots={"name": function.name, "summary": summary},
-            answer=signature,
-        )
+        if not function.name.startswith("__"):  # what the special methods do says nothing about their parameters
+            yield Pair(
+                id=f"{document_id}::{name}/{SIGNATURE}",
+                kind=SIGNATURE,
+                slots={"name": name, "summary": summary},
+                answer=signature,
+            )
     body = _body(function, lines)
     if body and len(documentation) <= _MAX_DOC:
-        quoted = textwrap.indent(f'"""{inspect.cleandoc(documentation)}"""', "    ", lambda line: bool(line.strip()))
+        raw = "r" if "\\" in documentation else ""
+        quoted = textwrap.indent(f'{raw}"""{documentation}"""', "    ", lambda line: bool(line.strip()))
         code = f"{signature}\n{quoted}\n"
         if _compiles(code + body):
             yield Pair(
@@ -175,15 +177,14 @@ def _without_self(arguments: str) -> str:
 
 
 def summary_of(documentation: str) -> str:
-    """The first sentence, or paragraph where that is not longer, on one line; "" if it is no sentence or too long."""
+    """The first sentence of the first paragraph, on one line; "" if it is no sentence, or too long."""
     paragraph = " ".join(documentation.strip().partition("\n\n")[0].split())
-    if len(paragraph) > _MAX_SUMMARY:
-        end = re.search(r"(?<=[a-z)`'\"])\.(?= [A-Z])", paragraph)
-        paragraph = paragraph[: end.end()] if end else ""
+    end = _SENTENCE_END.search(paragraph)
+    sentence = paragraph[: end.end()] if end else paragraph
     # A line that is a signature or a doctest describes nothing.
-    if len(paragraph.split()) < _MIN_SUMMARY_WORDS or ">>>" in paragraph or "->" in paragraph[:_MAX_SIGNATURE]:
+    if ">>>" in sentence or "->" in sentence or len(sentence.split()) < _MIN_SUMMARY_WORDS:
         return ""
-    return paragraph if len(paragraph) <= _MAX_SUMMARY else ""
+    return sentence if len(sentence) <= _MAX_SUMMARY else ""
 
 
 def _body(function: _Function, lines: list[str]) -> str:

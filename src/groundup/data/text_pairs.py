@@ -42,40 +42,28 @@ PHRASINGS = {
 
 
 def title_of(document: Document) -> str:
-    """The document's own title, its first heading, or its file name."""
+    """The document's own title, its first heading, or its file name; "" for a part of a file that has neither."""
     given = str(document.meta.get("title", "")).strip()
     heading = _MARKUP_TITLE.match(document.text)
-    name = PurePosixPath(document.id.partition("@")[0]).name
+    name = "" if "part" in document.meta else PurePosixPath(document.id.partition("@")[0]).name
     return given or (heading.group(1).strip() if heading else "") or name
 
 
 def pairs_of(document: Document, *, named: bool) -> Iterator[Pair]:
-    """Every pair of one document. named=False leaves out the kinds that need titles which tell documents apart."""
-    title = title_of(document)
+    """Every pair of one document. named=False leaves out the kinds that ask for a title, as do documents without one."""
+    title = title_of(document) if named else ""
     passages = list(passages_of(document.text))
     for number, passage in enumerate(passages):
         cut = cut_passage(passage)
         if cut is not None:
-            yield Pair(
-                id=f"{document.id}::{number}/{CONTINUE}",
-                kind=CONTINUE,
-                slots={"passage": cut[0]},
-                answer=cut[1],
-            )
-        if named:
-            yield Pair(
-                id=f"{document.id}::{number}/{SOURCE}",
-                kind=SOURCE,
-                slots={"passage": passage[:_MAX_ANSWER].rstrip()},
-                answer=title,
-            )
-    if named and passages:
-        yield Pair(
-            id=f"{document.id}::/{OPENING}",
-            kind=OPENING,
-            slots={"title": title},
-            answer=_shorten(passages[0], _MAX_ANSWER),
-        )
+            slots, answer = {"passage": cut[0]}, cut[1]
+            yield Pair(id=f"{document.id}::{number}/{CONTINUE}", kind=CONTINUE, slots=slots, answer=answer)
+        if title:
+            slots = {"passage": _shorten(passage, _MAX_ANSWER)}
+            yield Pair(id=f"{document.id}::{number}/{SOURCE}", kind=SOURCE, slots=slots, answer=title)
+    if title and passages:
+        answer = _shorten(passages[0], _MAX_ANSWER)
+        yield Pair(id=f"{document.id}::/{OPENING}", kind=OPENING, slots={"title": title}, answer=answer)
 
 
 def passages_of(text: str) -> Iterator[str]:
