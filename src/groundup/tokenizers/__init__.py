@@ -9,13 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .bpe import BPETokenizer, BPEVocabulary
+    from .bpe import BPETokenizer
     from .bpe_files import read_tiktoken, write_tiktoken
     from .bpe_train import BPETrainConfig, Progress
     from .char import CharTokenizer
-    from .measures import TokenizerMeasures, TokenSpan, compare, describe, measure
     from .load import load_tokenizer
+    from .measures import TokenizerMeasures, TokenSpan, compare, describe, measure
     from .stream import StreamDecoder
+    from .vocabulary import BPEVocabulary
 
 __all__ = [
     "BPETokenizer",
@@ -36,7 +37,7 @@ __all__ = [
 
 _WHERE = {
     "BPETokenizer": "bpe",
-    "BPEVocabulary": "bpe",
+    "BPEVocabulary": "vocabulary",
     "BPETrainConfig": "bpe_train",
     "Progress": "bpe_train",
     "CharTokenizer": "char",

@@ -1,25 +1,24 @@
 """Byte-level byte-pair encoding: any text to ids and back without loss.
 
-What is here is the object that recipes, engines and servers hold; the parts are `patterns` and `scanners` (cutting text into pieces),
-`merge_tables` and `encode_kernel` (merging), `bpe_train` (learning), `bpe_files` (tokenizer.json, GPT-2 and tiktoken files). Left
-out: BPE over characters with byte fallback (SentencePiece), dropout, prefixes and suffixes of words.
+What is here is the object that recipes, engines and servers hold; the parts are `patterns` and `scanners` (cutting text into
+pieces), `merge_tables` and `encode_kernel` (merging), `bpe_train` (learning), `bpe_files` (tokenizer.json, GPT-2, tiktoken). Left out: BPE over characters with byte fallback (SentencePiece), dropout, prefixes and suffixes of words.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from groundup.core.errors import TokenizerError
 
 from .patterns import rule_of
-import itertools
+from .vocabulary import BPEVocabulary
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,28 +30,6 @@ if TYPE_CHECKING:
 _THREADED_BYTES = 1 << 20
 """Shorter texts are encoded on the caller's thread: starting two costs about 0.1 ms, encoding this much about 20 ms."""
 _PART_BYTES = 1 << 19
-
-
-@dataclass(frozen=True, kw_only=True)
-class BPEVocabulary:
-    """What a byte-level BPE tokenizer knows; a value, written and read by `bpe_files`."""
-
-    tokens: Sequence[bytes]
-    """The bytes of each id; empty for special tokens and for ids that are not used."""
-    merges: Sequence[tuple[int, int]] | None
-    """Pairs of ids in order of rank. None: any two neighbours whose bytes joined are a token merge, lowest id first (tiktoken)."""
-    rule: tuple[str, ...]
-    """Pre-tokenization, see `patterns`."""
-    added: Mapping[str, int] = field(default_factory=dict)
-    """Written form of each special or added token, and its id."""
-    plain_added: frozenset[str] = frozenset()
-    """Those of `added` that are not special: `skip_special` keeps them."""
-    whole_pieces: bool = False
-    """A piece that is a token is that token whatever its merges (`ignore_merges`; always so for tiktoken)."""
-    nfc: bool = False
-    """Text is normalised to NFC first; decoding then gives the normalised text."""
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    """Parts of tokenizer.json kept as they were read: post_processor."""
 
 
 class BPETokenizer:

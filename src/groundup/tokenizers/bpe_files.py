@@ -5,7 +5,8 @@
 - `vocab.json` with `merges.txt` (GPT-2), either of them gzipped or not.
 - tiktoken ranks: one line per token, base64 and rank; plain or .gz.
 
-What else such files can say is refused by name. A post-processor is kept and written back, and not applied: `encode` never adds tokens.
+What else such files can say is refused by name. A post-processor is kept and written back, and not applied: `encode` never adds
+tokens.
 SentencePiece models (Llama 2, T5) are another algorithm over another alphabet and are refused.
 """
 
@@ -25,8 +26,8 @@ from groundup.core.artifact import write_bytes, write_json
 from groundup.core.errors import TokenizerError
 
 from .alphabet import to_bytes, to_chars
-from .bpe import BPEVocabulary
 from .patterns import DIGITS, GPT2, SCANNERS, compile_pattern, rule_of
+from .vocabulary import BPEVocabulary
 
 _TIKTOKEN_KNOWN: dict[str, tuple[str, int, dict[str, int]]] = {
     "r50k_base": ("gpt2", 50256, {"<|endoftext|>": 50256}),

@@ -3,6 +3,7 @@
 The table is a tuple of arrays (see `piece_counts.PieceCounts`), and a call stops when one is full so that the caller can grow it.
 """
 
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, assignment"
 from __future__ import annotations
 
 import numpy as np
@@ -12,7 +13,7 @@ from .hashing import EMPTY, SHORT, piece_key, same_bytes, slot_of
 
 
 @njit(nogil=True, cache=True)
-def count_pieces(data, at, ends, first, last, weights, slot_key, slot_word, word_end, word_count, arena, num_words):  # type: ignore[no-untyped-def]
+def count_pieces(data, at, ends, first, last, weights, slot_key, slot_word, word_end, word_count, arena, num_words):
     """Add the pieces ends[first:last] of `data`, the first of which starts at byte `at`, each `weights[i]` times (or once).
 
     Returns (pieces done, byte offset reached, number of words). Done < last: grow the table and call again.
@@ -51,7 +52,7 @@ def count_pieces(data, at, ends, first, last, weights, slot_key, slot_word, word
 
 
 @njit(nogil=True, cache=True)
-def rehash(old_key, old_word, slot_key, slot_word):  # type: ignore[no-untyped-def]
+def rehash(old_key, old_word, slot_key, slot_word):
     """Move every entry into a larger, empty table."""
     mask = slot_key.size - 1
     for s in range(old_key.size):

@@ -7,6 +7,7 @@ direct-mapped cache remembers what pieces of up to 32 bytes became.
 Shapes: see `merge_tables.MergeTables`, which owns the arrays. `reference.encode_piece` says the same in plain Python.
 """
 
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, assignment"
 from __future__ import annotations
 
 import numpy as np
@@ -21,7 +22,7 @@ CACHE_BYTES, CACHE_IDS = 32, 12
 
 
 @njit("int64(int64, int64, uint64[::1], int64[::1])", nogil=True, cache=True)
-def _merge_of(left, right, pair_key, pair_value):  # type: ignore[no-untyped-def]
+def _merge_of(left, right, pair_key, pair_value):
     """rank << 32 | new id of the merge of two ids, or NO_MERGE."""
     key = (np.uint64(left) << np.uint64(32)) | np.uint64(right)
     mask = pair_key.size - 1
@@ -36,7 +37,7 @@ def _merge_of(left, right, pair_key, pair_value):  # type: ignore[no-untyped-def
 
 
 @njit(nogil=True, cache=True)
-def fill_pairs(left, right, value, pair_key, pair_value):  # type: ignore[no-untyped-def]
+def fill_pairs(left, right, value, pair_key, pair_value):
     """Enter merges (int64 [merges] each; a later one replaces an earlier one of the same pair) into the table."""
     mask = pair_key.size - 1
     for i in range(left.size):
@@ -49,7 +50,7 @@ def fill_pairs(left, right, value, pair_key, pair_value):  # type: ignore[no-unt
 
 
 @njit(nogil=True, cache=True)
-def _merge_scan(ids, value, n, pair_key, pair_value):  # type: ignore[no-untyped-def]
+def _merge_scan(ids, value, n, pair_key, pair_value):
     """Merge ids[:n] in place; value[i] is the merge of ids[i] and ids[i + 1]. Returns how many are left."""
     while n > 1:
         best = NO_MERGE
@@ -75,7 +76,7 @@ def _merge_scan(ids, value, n, pair_key, pair_value):  # type: ignore[no-untyped
 
 
 @njit("void(int64[::1], int64, int64)", nogil=True, cache=True)
-def _sift_down(heap, size, i):  # type: ignore[no-untyped-def]
+def _sift_down(heap, size, i):
     item = heap[i]
     while True:
         child = 4 * i + 1
@@ -93,7 +94,7 @@ def _sift_down(heap, size, i):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _merge_heap(data, start, n, byte_id, byte_pair, pair_key, pair_value, out, written):  # type: ignore[no-untyped-def]
+def _merge_heap(data, start, n, byte_id, byte_pair, pair_key, pair_value, out, written):
     """Merge the n bytes at `start` through a heap of rank << 32 | position. Returns (ids written so far, steps taken)."""
     ids = np.empty(n, np.int32)
     value = np.empty(n, np.int64)
@@ -159,7 +160,7 @@ def _merge_heap(data, start, n, byte_id, byte_pair, pair_key, pair_value, out, w
 
 
 @njit(nogil=True, cache=True)
-def encode_pieces(  # type: ignore[no-untyped-def]
+def encode_pieces(
     data, at, ends, count, out, written, direct_key, direct_id, spelled, token_end, byte_id, byte_pair,
     pair_key, pair_value, cache_key, cache_size, cache_bytes, cache_ids,
 ):  # fmt: skip

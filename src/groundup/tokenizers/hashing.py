@@ -4,6 +4,7 @@ A piece of up to 7 bytes is its own key (the bytes, and its length on top), so e
 FNV-1a over its bytes under a top byte that no short key has; equal keys must then be checked byte by byte.
 """
 
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, assignment"
 from __future__ import annotations
 
 import numpy as np
@@ -20,7 +21,7 @@ _MASK56 = np.uint64((1 << 56) - 1)
 
 
 @njit(inline="always")
-def piece_key(data, start, end):  # type: ignore[no-untyped-def]
+def piece_key(data, start, end):
     n = end - start
     if n <= SHORT:
         key = np.uint64(n) << np.uint64(56)
@@ -34,15 +35,15 @@ def piece_key(data, start, end):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def slot_of(key, mask):  # type: ignore[no-untyped-def]
+def slot_of(key, mask):
     """First slot to look at in a table of mask + 1 slots (a power of two); Fibonacci hashing."""
     h = key * _GOLDEN
     return np.int64((h ^ (h >> np.uint64(32))) & np.uint64(mask))
 
 
 @njit(inline="always")
-def same_bytes(a, a_start, b, b_start, n):  # type: ignore[no-untyped-def]
-    for k in range(n):
-        if a[a_start + k] != b[b_start + k]:
-            return False
-    return True
+def same_bytes(a, a_start, b, b_start, n):
+    k = 0
+    while k < n and a[a_start + k] == b[b_start + k]:
+        k += 1
+    return k == n

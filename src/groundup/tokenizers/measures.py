@@ -1,4 +1,4 @@
-"""What a tokenizer makes of a text: its pieces with their places, and how well it compresses. For the command line and the studio."""
+"""What a tokenizer makes of a text: its pieces with their places, and how well it compresses."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ Shapes (S symbols, P pairs, V tokens):
 Assigning slices or whole arrays is written out as loops: it costs seconds of compilation otherwise.
 """
 
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, assignment"
 from __future__ import annotations
 
 import numpy as np
@@ -35,7 +36,7 @@ AGAIN, DONE, FULL = 0, 1, 2
 
 
 @njit("void(int64[:, ::1], int64, int64, int64, int64)", nogil=True, cache=True)
-def _push(heap, size, count, key, pair):  # type: ignore[no-untyped-def]
+def _push(heap, size, count, key, pair):
     """Add to a heap of `size` pairs."""
     i = size
     while i > 0:
@@ -49,7 +50,7 @@ def _push(heap, size, count, key, pair):  # type: ignore[no-untyped-def]
 
 
 @njit("void(int64[:, ::1], int64, int64, int64, int64)", nogil=True, cache=True)
-def _replace_top(heap, size, count, key, pair):  # type: ignore[no-untyped-def]
+def _replace_top(heap, size, count, key, pair):
     """Put a pair in the place of the top of a heap of `size` pairs."""
     i = 0
     while True:
@@ -69,7 +70,7 @@ def _replace_top(heap, size, count, key, pair):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def place_words(  # type: ignore[no-untyped-def]
+def place_words(
     arena, word_end, word_count, byte_id, state, nodes, word_of, pairs, pair_count, pair_start, positions, heap
 ):  # fmt: skip
     """Lay the words out as symbols, and queue every pair of neighbouring bytes with its positions."""
@@ -117,7 +118,7 @@ def place_words(  # type: ignore[no-untyped-def]
 
 
 @njit("boolean(uint8[::1], int64[::1], int64, int64, int64)", nogil=True, cache=True)
-def _spells_one(spelled, token_end, num_special, start, end):  # type: ignore[no-untyped-def]
+def _spells_one(spelled, token_end, num_special, start, end):
     """Whether spelled[start:end] are the bytes of a special token."""
     for token in range(num_special):
         at = token_end[token]
@@ -131,7 +132,7 @@ def _spells_one(spelled, token_end, num_special, start, end):  # type: ignore[no
 
 
 @njit(nogil=True, cache=True)
-def apply_merges(  # type: ignore[no-untyped-def]
+def apply_merges(
     most, vocab_size, num_special, min_frequency, state, merges, nodes, word_of, word_count,
     pairs, pair_count, pair_start, positions, heap, beside, spelled, token_end, noted,
 ):  # fmt: skip

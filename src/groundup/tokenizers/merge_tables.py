@@ -9,7 +9,7 @@ import numpy as np
 
 from groundup.core.errors import TokenizerError
 
-from .bpe import BPEVocabulary
+from .vocabulary import BPEVocabulary
 
 _EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)  # hashing.EMPTY, without importing Numba
 _CACHE_SLOTS = 1 << 14
@@ -117,7 +117,7 @@ class MergeTables:
                 np.empty(_CACHE_SLOTS * CACHE_BYTES, np.uint8),
                 np.empty(_CACHE_SLOTS * CACHE_IDS, np.int32),
             )
-        result = encode_pieces(
+        result: tuple[int, int] = encode_pieces(
             data, at, ends, count, out, written, self.direct_key, self.direct_id, self.spelled, self.token_end,
             self.byte_id, self.byte_pair, self.pair_key, self.pair_value, *cache,
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import queue
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +14,6 @@ import numpy as np
 from groundup.core.errors import DataError
 
 from .splitter import Splitter, as_bytes
-import itertools
 
 _JOB_BYTES = 2 << 20
 _FILE_BYTES = 8 << 20

@@ -1,4 +1,4 @@
-"""Byte-level BPE in plain Python, to be read. A test holds the compiled loops equal to it; the learner's exercises start from it."""
+"""Byte-level BPE in plain Python, to be read. A test holds the compiled loops equal to it, and exercises start from it."""
 
 from __future__ import annotations
 

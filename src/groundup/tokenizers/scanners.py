@@ -7,6 +7,7 @@ Input must be valid UTF-8. A scanner fills `ends` (byte offset after each piece)
 Shapes: data uint8 [n]; table uint8 [0x110000] (`unicode_table`); ends int64 [room].
 """
 
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, assignment"
 from __future__ import annotations
 
 import numpy as np
@@ -21,7 +22,7 @@ _LOWERISH = LOWER | OTHER_LETTER | MARK
 
 
 @njit(inline="always")
-def _class_at(data, i, table):  # type: ignore[no-untyped-def]
+def _class_at(data, i, table):
     """(flags, bytes) of the character at byte i."""
     b = np.int64(data[i])
     if b < 0x80:
@@ -35,7 +36,7 @@ def _class_at(data, i, table):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _run(data, i, n, table, mask):  # type: ignore[no-untyped-def]
+def _run(data, i, n, table, mask):
     """End of the longest run from byte i of characters that have one of the flags in `mask`."""
     while i < n:
         flags, size = _class_at(data, i, table)
@@ -46,7 +47,7 @@ def _run(data, i, n, table, mask):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _run_punctuation(data, i, n, table):  # type: ignore[no-untyped-def]
+def _run_punctuation(data, i, n, table):
     """End of the run of [^\\s\\p{L}\\p{N}]* from byte i."""
     while i < n:
         flags, size = _class_at(data, i, table)
@@ -57,7 +58,7 @@ def _run_punctuation(data, i, n, table):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _contraction(data, i, n, any_case):  # type: ignore[no-untyped-def]
+def _contraction(data, i, n, any_case):
     """Bytes of 's 't 're 've 'm 'll 'd at byte i, 0 when there is none. In any case, U+017F counts as an s (case folding)."""
     if i + 1 >= n or data[i] != 39:
         return 0
@@ -80,7 +81,7 @@ def _contraction(data, i, n, any_case):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _spaces(data, i, n, table, line_breaks, tail):  # type: ignore[no-untyped-def]
+def _spaces(data, i, n, table, line_breaks, tail):
     """End of the piece of white space at byte i: (\\s++$)? (\\s*[\\r\\n]+)? then \\s+(?!\\S) or \\s+."""
     j = i
     last = i
@@ -103,7 +104,7 @@ def _spaces(data, i, n, table, line_breaks, tail):  # type: ignore[no-untyped-de
 
 
 @njit(nogil=True, cache=True)
-def _digits(data, i, n, table, most):  # type: ignore[no-untyped-def]
+def _digits(data, i, n, table, most):
     """End of \\p{N}{1,most} at byte i."""
     taken = 0
     while i < n and taken < most:
@@ -116,7 +117,7 @@ def _digits(data, i, n, table, most):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def scan_gpt2(data, i, n, table, single_digits, unused, ends):  # type: ignore[no-untyped-def]
+def scan_gpt2(data, i, n, table, single_digits, unused, ends):
     """GPT-2. single_digits: every \\p{N} was cut off as a piece of its own before (SmolLM). Returns (pieces, offset)."""
     count = 0
     while i < n and count < ends.size:
@@ -149,7 +150,7 @@ def scan_gpt2(data, i, n, table, single_digits, unused, ends):  # type: ignore[n
 
 
 @njit(nogil=True, cache=True)
-def scan_cl100k(data, i, n, table, most_digits, tail, ends):  # type: ignore[no-untyped-def]
+def scan_cl100k(data, i, n, table, most_digits, tail, ends):
     """cl100k. most_digits: longest piece of digits. tail: white space at the end of the text is one piece."""
     count = 0
     while i < n and count < ends.size:
@@ -180,7 +181,7 @@ def scan_cl100k(data, i, n, table, most_digits, tail, ends):  # type: ignore[no-
 
 
 @njit(nogil=True, cache=True)
-def _cased_word(data, i, n, table):  # type: ignore[no-untyped-def]
+def _cased_word(data, i, n, table):
     """(end of U*L+ from i or -1, end of U+L* from i or -1), U the upper-case-like class and L the lower-case-like one.
 
     U and L share \\p{Lm} \\p{Lo} \\p{M}: where no lower-case letter follows the run of U, the pattern backs up to the last
@@ -202,7 +203,7 @@ def _cased_word(data, i, n, table):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def scan_o200k(data, i, n, table, most_digits, contractions, ends):  # type: ignore[no-untyped-def]
+def scan_o200k(data, i, n, table, most_digits, contractions, ends):
     """o200k. most_digits: longest piece of digits. contractions: a word takes 's, 'll, ... with it."""
     count = 0
     while i < n and count < ends.size:
