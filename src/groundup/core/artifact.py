@@ -149,17 +149,15 @@ def seal(
             os.fsync(file.fileno())
         files[name] = {"sha256": digest, "bytes": path.stat().st_size}
     made = Seal(kind=kind, files=files, facts=dict(facts or {}), parents=dict(parents or {}), key=key)
-    write_json(
-        directory / SEAL,
-        {
-            "format": made.format,
-            "kind": kind,
-            "key": key,
-            "parents": made.parents,
-            "facts": made.facts,
-            "files": files,
-        },
-    )
+    body = {
+        "format": made.format,
+        "kind": kind,
+        "key": key,
+        "parents": made.parents,
+        "facts": made.facts,
+        "files": files,
+    }
+    write_json(directory / SEAL, {**body, "sha256": hash_json(body)})
     return made
 
 
@@ -175,8 +173,10 @@ def read_seal(directory: Path | str) -> Seal:
             hint="run the command that makes it again; it goes on where it was",
         )
     raw = read_json(path)
-    if not isinstance(raw, dict) or not isinstance(raw.get("files"), dict):
-        raise ArtifactError(f"{path} does not hold a seal", hint="the file was edited; make the artifact again")
+    own_hash = raw.pop("sha256", None) if isinstance(raw, dict) else None
+    if not isinstance(raw, dict) or own_hash != hash_json(raw) or not path.read_bytes().endswith(b"}\n"):
+        raise ArtifactError(f"{path} does not agree with its own hash: it was damaged or edited",
+                            hint="copy it again from where it came, or make the artifact again")  # fmt: skip
     if raw.get("format") != FORMAT:
         raise ArtifactError(
             f"{path} has format {raw.get('format')!r}; this version of groundup reads {FORMAT}",
