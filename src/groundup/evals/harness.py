@@ -77,6 +77,10 @@ class TaskResult:
         """Only the examples whose meta[key] is `value`."""
         return replace(self, results=[r for r in self.results if r.example.meta.get(key) == value])
 
+    def having(self, detail: str) -> TaskResult:
+        """Only the examples whose verdict has this detail."""
+        return replace(self, results=[r for r in self.results if detail in r.verdict.details])
+
     def against(self, other: TaskResult) -> Difference:
         """Difference of the mean scores on the same examples. ValueError when they are not the same."""
         if [r.example.id for r in self.results] != [r.example.id for r in other.results]:

@@ -30,14 +30,7 @@ MEASURES: dict[str, Meaning] = {
     "exact_match": Meaning(
         title="Exact answers",
         sentence="Share of held-out questions answered word for word as the documentation does, after spaces, quotes and "
-        "a final full stop are set aside.",
-        higher_is_better=True,
-        share=True,
-    ),
-    "word_overlap": Meaning(
-        title="Word overlap of answers",
-        sentence="How much an answer and the right answer share of their words (F1): partial credit where an exact match "
-        "is too much to ask.",
+        "a final full stop are set aside; word overlap (F1) gives credit for a part of the words.",
         higher_is_better=True,
         share=True,
     ),
@@ -61,6 +54,17 @@ BASELINES: dict[str, str] = {
     "byte unigram samples": "Bytes drawn by how common each is in the training text.",
 }
 """Name of a baseline in an evaluation table -> what it is."""
+
+KINDS: dict[str, str] = {
+    "summary": "what does this function do?",
+    "module": "which module has this name?",
+    "signature": "which signature fits this description?",
+    "complete": "complete this function",
+    "continue": "go on with this passage",
+    "source": "which document is this passage from?",
+    "opening": "how does this document begin?",
+}
+"""Kind of question -> the question."""
 
 FIGURES: dict[str, str] = {
     "documents_in": "Documents the source gave.",

@@ -22,7 +22,7 @@ from ..core.types import Capabilities, Request, SamplingParams, TaskExample
 from ..data.documents import read_documents
 from .baselines import ByteUnigram, MostCommonAnswer, NearestExample, TokenUnigram, xz_bits_per_byte
 from .harness import TaskResult, run_baseline, run_task
-from .stats import bootstrap_mean, bootstrap_ratio, paired_bootstrap
+from .stats import bootstrap_mean, bootstrap_ratio, paired_bootstrap, wilson
 from .tasks.functions import GeneratedFunctions, find_functions
 from .tasks.questions import HeldOutQuestions, prompt_text, read_questions
 from .text import TextScore, combined, score_texts
@@ -174,9 +174,8 @@ class _Evaluation:
             return None
         directory = self.context.inputs[self.stage.instruct]
         for split in _HELD_OUT:
-            path = directory / f"{split}.jsonl"
-            if path.is_file() and path.stat().st_size:
-                examples = list(read_questions(path))
+            examples = _pairs(directory, split)
+            if examples:
                 random.Random(self.context.seed).shuffle(examples)
                 return HeldOutQuestions(examples, per_kind=self.stage.questions_per_kind)
         self.skipped["exact_match"] = f"stage {self.stage.instruct} held out no questions"
@@ -287,27 +286,31 @@ class _Evaluation:
     def _question_tables(self) -> Iterator[dict[str, Any]]:
         if self.questions is None or not self.question_results or self.stage.instruct is None:
             return
-        path = self.context.inputs[self.stage.instruct] / "train.jsonl"
-        training = list(read_questions(path)) if path.is_file() else []
+        training = _pairs(self.context.inputs[self.stage.instruct], "train")
         result = self.question_results[0]
         common = run_baseline(MostCommonAnswer(training), self.questions, name="most common answer")
         nearest = run_baseline(NearestExample(training), self.questions, name="nearest training example")
         systems = [result, nearest, common]
         for kind in self.questions.kinds():
             parts = [system.of("kind", kind) for system in systems]
-            about = kind.replace("_", " ") or "questions"
-            rows = [{**_share_row(part), **_baseline(part, result)} for part in parts]
             difference = parts[0].against(parts[1])
             note = (
                 f"{result.name} minus {nearest.name}: {100 * difference.value:+.1f} points "
                 f"({100 * difference.low:+.1f} to {100 * difference.high:+.1f}, p = {difference.p_value:.2g})."
             )
-            yield {"measure": "exact_match", "about": about, "rows": rows, "notes": [note]}
-            overlaps = [
-                {"name": part.name, **bootstrap_mean(part.detail("overlap")).plain(), **_baseline(part, result)}
+            rows = [
+                {
+                    **_share_row(part),
+                    "word_overlap": round(bootstrap_mean(part.detail("overlap")).value, 6),
+                    **_baseline(part, result),
+                }
                 for part in parts
             ]
-            yield {"measure": "word_overlap", "about": about, "rows": overlaps}
+            yield {"measure": "exact_match", "about": kind, "rows": rows, "notes": [note]}
+            coded = [part.having("compiles") for part in parts]
+            if coded[0].results:
+                rows = [{**_compile_row(part), **_baseline(part, result)} for part in coded]
+                yield {"measure": "functions_compile", "about": f"asked for in a chat ({kind})", "rows": rows}
 
 
 def _held_out_texts(directory: Path, limit_bytes: int, seed: int) -> list[str]:
@@ -354,6 +357,10 @@ def _functions_of(directory: Path, split: str, *, limit: int | None) -> list[Tas
     return found
 
 
+def _pairs(directory: Path, split: str) -> list[TaskExample]:
+    return list(read_questions(directory, split)) if (directory / f"{split}.jsonl").is_file() else []
+
+
 def _documents(directory: Path, split: str) -> Iterator[Any]:
     if not directory.is_dir():
         raise DataError(f"{directory} does not exist", hint="run the recipe from its start")
@@ -370,6 +377,11 @@ def _bits_row(name: str, scores: Sequence[TextScore]) -> dict[str, Any]:
 
 def _share_row(result: TaskResult) -> dict[str, Any]:
     return {"name": result.name, **result.share().plain()}
+
+
+def _compile_row(result: TaskResult) -> dict[str, Any]:
+    compiled = result.detail("compiles")
+    return {"name": result.name, **wilson(int(sum(compiled)), len(compiled)).plain()}
 
 
 def _baseline(part: TaskResult, own: TaskResult) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..meanings import MEASURES
+from ..meanings import KINDS, MEASURES
 from .reading import (
     Report,
     as_written,
@@ -47,7 +47,8 @@ def report_card(report: Report, run_directory: Path | str | None = None) -> Rend
             continue
         meaning = MEASURES.get(str(evaluation.get("measure")))
         share = bool(meaning and meaning.share)
-        about = f", {evaluation['about']}" if evaluation.get("about") else ""
+        about = str(evaluation.get("about", ""))
+        about = f", {KINDS.get(about, about)}" if about else ""
         baselines = [row for row in rows(evaluation) if row.get("baseline") and is_number(row.get("value"))]
         pick = max if meaning and meaning.higher_is_better else min
         best = pick(baselines, key=lambda row: float(row["value"])) if baselines else None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.artifact import write_bytes
-from ..meanings import BASELINES, MEASURES, meaning_of
+from ..meanings import BASELINES, KINDS, MEASURES, meaning_of
 from .plots import bar_plot, curve_plot
 from .reading import (
     Curve,
@@ -154,6 +154,8 @@ def _evaluation(evaluation: Mapping[str, Any], *, salt: str) -> str:
     meaning = MEASURES.get(measure)
     share = bool(meaning and meaning.share)
     about = str(evaluation.get("about", ""))
+    about = KINDS.get(about, about)
+    overlap = any("word_overlap" in row for row in rows(evaluation))
     better = {True: " Higher is better.", False: " Lower is better.", None: ""}[
         meaning.higher_is_better if meaning else None
     ]
@@ -171,7 +173,8 @@ def _evaluation(evaluation: Mapping[str, Any], *, salt: str) -> str:
             + (f"<small>{_text(note)}</small>" if note else "")
             + f'</td><td class="number">{_text(shown(row.get("value"), share=share))}</td>'
             f'<td class="number">{_text(interval)}</td>'
-            f'<td class="number">{_text(shown(row["count"]) if row.get("count") is not None else "")}</td></tr>'
+            + (f'<td class="number">{_text(shown(row.get("word_overlap"), share=True))}</td>' if overlap else "")
+            + f'<td class="number">{_text(shown(row["count"]) if row.get("count") is not None else "")}</td></tr>'
         )
     compared = "".join(f'<p class="soft">{_text(line)}</p>' for line in _listed(evaluation.get("notes")))
     return (
@@ -179,7 +182,8 @@ def _evaluation(evaluation: Mapping[str, Any], *, salt: str) -> str:
         f"<p class='soft'>{_text((meaning.sentence if meaning else meaning_of(measure)) + better)}</p>"
         f'<div class="grid"><div>{bar_plot(rows(evaluation), salt=salt, title=measure_title(measure), share=share)}</div>'
         '<div class="scroll"><table><tr><th></th><th class="number">value</th><th class="number">95 % interval</th>'
-        f'<th class="number">of</th></tr>{"".join(body)}</table></div></div>{compared}</div>'
+        + ('<th class="number">word overlap</th>' if overlap else "")
+        + f'<th class="number">of</th></tr>{"".join(body)}</table></div></div>{compared}</div>'
     )
 
 

@@ -1,8 +1,9 @@
 """Questions held out from instruction tuning, judged by exact match.
 
-Rows are those of an `instruct` directory: {"id", "kind", "messages": [..., {"role": "assistant", "content": answer}]}. The last
-message is the right answer, everything before it the prompt. `score` is 1 or 0; the details carry the word overlap (F1 over
-words, as SQuAD counts it: Rajpurkar et al. 2016), for kinds of question that have more than one good answer.
+Rows are those of an `instruct` directory (`groundup.data.messages`). The last message is the right answer, everything before
+it the prompt. `score` is 1 or 0; the details carry the word overlap (F1 over words, as SQuAD counts it: Rajpurkar et al.
+2016), for kinds of question that have more than one good answer. Where a row has the `code` of a function to be completed,
+they also say whether code and answer compile.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...core.errors import DataError
 from ...core.types import Completion, TaskExample, Verdict
-from ...data.documents import read_rows
+from ...data.messages import read_examples
+from .functions import function_source, why_not_a_function
 
 _QUOTES = "`'\"“”‘’"
 _WORD = re.compile(r"\w+")
@@ -45,33 +46,31 @@ class HeldOutQuestions:
 
     def score(self, example: TaskExample, completion: Completion) -> Verdict:
         given, wanted = normalised(completion.text), normalised(str(example.answer))
-        overlap = word_overlap(given, wanted)
+        details: dict[str, Any] = {"overlap": word_overlap(given, wanted)}
+        code = example.meta.get("code")
+        if code is not None:
+            # A chat template may strip an answer, and with it the indentation of its first line.
+            body = completion.text if completion.text[:1].isspace() else f"    {completion.text}"
+            source = function_source(f"{code}\n", body, cut=completion.finish_reason == "length")
+            details["compiles"] = float(not why_not_a_function(source))
         if given == wanted:
-            return Verdict(score=1.0, reason="right", details={"overlap": overlap})
+            return Verdict(score=1.0, reason="right", details=details)
+        overlap = details["overlap"]
         reason = "no answer" if not given else f"{overlap:.0%} of the words" if overlap else "wrong"
-        return Verdict(score=0.0, reason=reason, details={"overlap": overlap})
+        return Verdict(score=0.0, reason=reason, details=details)
 
 
-def read_questions(path: Path) -> Iterator[TaskExample]:
-    """Examples from a JSON-lines file of messages; DataError names the row that has no answer."""
-    for number, row in read_rows(path):
-        messages: Any = row.get("messages")
-        if (
-            not isinstance(messages, list)
-            or len(messages) < 2
-            or not all(isinstance(m, Mapping) and isinstance(m.get("content"), str) for m in messages)
-            or messages[-1].get("role") != "assistant"
-        ):
-            raise DataError(
-                f"{path}, row {number}: messages must be a list of texts that ends with the assistant's",
-                hint='for example {"messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]}',
-            )
-        yield TaskExample(
-            id=str(row.get("id", number)),
-            prompt=messages[:-1],
-            answer=messages[-1]["content"],
-            meta={"kind": str(row.get("kind", ""))},
-        )
+def read_questions(directory: Path, split: str) -> Iterator[TaskExample]:
+    """Examples of one split of an `instruct` directory; rows that do not end with a text of the assistant's are left out.
+    DataError names the row that is malformed.
+    """
+    for row in read_examples(directory, split):
+        *prompt, last = row["messages"]
+        if prompt and last["role"] == "assistant" and isinstance(last["content"], str):
+            meta = {"kind": str(row["kind"])}
+            if isinstance(row.get("code"), str):
+                meta["code"] = row["code"]
+            yield TaskExample(id=str(row["id"]), prompt=prompt, answer=last["content"], meta=meta)
 
 
 def prompt_text(prompt: str | Sequence[Mapping[str, Any]]) -> str:
