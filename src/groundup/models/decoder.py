@@ -32,7 +32,7 @@ from ..nn.state import Memory, SequenceState
 class BlockConfig:
     mixer: node(AttentionConfig)  # type: ignore[valid-type]
     ffn: node(GatedConfig, MLPConfig)  # type: ignore[valid-type]
-    norm: node(RMSNormConfig, LayerNormConfig) = RMSNormConfig()  # type: ignore[valid-type]  # noqa: RUF009
+    norm: node(RMSNormConfig, LayerNormConfig) = RMSNormConfig()  # type: ignore[valid-type]
     norm_placement: Literal["pre", "post", "sandwich"] = "pre"
     """pre: x + f(norm(x)); post: x + norm(f(x)) (OLMo-2); sandwich: x + norm(f(norm(x))) (Gemma 2)."""
 
@@ -82,9 +82,11 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, state: SequenceState | None, layer: int) -> Tensor:
         """x [B, T, D] -> [B, T, D]; memory in the state is advanced in place."""
+        y: Tensor
         y, _ = self.mixer(self.pre_mixer_norm(x), None if state is None else state.layer(layer))
         x = x + self.post_mixer_norm(y)
-        return x + self.post_ffn_norm(self.ffn(self.pre_ffn_norm(x)))
+        x = x + self.post_ffn_norm(self.ffn(self.pre_ffn_norm(x)))
+        return x
 
 
 class Decoder(nn.Module):
@@ -149,10 +151,16 @@ class Decoder(nn.Module):
         return SequenceState(self.init_memories(batch_size, dtype=dtype), lengths, uniform_length=0)
 
     def init_memories(self, rows: int, *, dtype: torch.dtype | None = None) -> list[Memory]:
-        """One empty memory of `rows` sequences per layer: the pool that an engine moves sequences in and out of."""
+        """One empty memory of `rows` sequences per layer: the pool that an engine moves sequences in and out of.
+
+        dtype None: what decoding is fastest with, float32 on the CPU; bfloat16 takes half the memory.
+        """
         weight = self.embed_tokens.weight
+        if dtype is None:
+            # Decoding on the CPU attends in float32 (`score_dtype`); a memory of that dtype saves turning it at every step.
+            dtype = torch.float32 if weight.device.type == "cpu" else weight.dtype
         made: list[Memory] = [
-            block.mixer.init_memory(rows, dtype=dtype or weight.dtype, device=weight.device)  # type: ignore[operator,union-attr]
+            block.mixer.init_memory(rows, dtype=dtype, device=weight.device)  # type: ignore[operator,union-attr]
             for block in self.blocks
         ]
         return made
@@ -189,9 +197,9 @@ class Decoder(nn.Module):
 
     def head(self, hidden: Tensor) -> Tensor:
         """[..., D] -> [..., V]"""
-        logits = self.lm_head(hidden)
+        logits: Tensor = self.lm_head(hidden)
         cap = self.config.logit_softcap
-        return logits if cap is None else cap * torch.tanh(logits / cap)
+        return logits if cap is None else torch.tanh(logits / cap) * cap
 
     def unique_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Named parameters, tied ones once."""

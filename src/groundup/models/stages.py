@@ -130,6 +130,6 @@ def _special_token_ids(directory: Path, tokenizer: Tokenizer) -> dict[str, int]:
     for role in ("bos", "eos", "pad"):
         written = settings.get(f"{role}_token")
         form = written.get("content") if isinstance(written, Mapping) else written
-        if form in tokenizer.special_ids:
+        if isinstance(form, str) and form in tokenizer.special_ids:
             found[f"{role}_token_id"] = tokenizer.special_ids[form]
     return found

@@ -40,13 +40,14 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.zeros(size) if config.unit_offset else torch.ones(size))
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = 1.0 + self.weight.float() if self.config.unit_offset else self.weight
-        if x.dtype == torch.float32:
-            return F.rms_norm(x, (x.shape[-1],), weight.to(x.dtype), self.config.eps)
-        normed = F.rms_norm(x.float(), (x.shape[-1],), None, self.config.eps)
-        if self.config.scale_in_float or self.config.unit_offset:
-            return (normed * weight.float()).to(x.dtype)
-        return normed.to(x.dtype) * weight.to(x.dtype)
+        size, eps = (x.shape[-1],), self.config.eps
+        if self.config.unit_offset:
+            # 1 + weight has no exact bfloat16, so the whole is done in float32.
+            return F.rms_norm(x.float(), size, 1.0 + self.weight.float(), eps).to(x.dtype)
+        weight = self.weight.to(x.dtype)
+        if self.config.scale_in_float or x.dtype == torch.float32:
+            return F.rms_norm(x, size, weight, eps)  # computes in float32 inside, rounds once
+        return F.rms_norm(x, size, None, eps) * weight
 
 
 class LayerNorm(nn.Module):

@@ -52,10 +52,14 @@ class NoPositionConfig:
 class Rope(nn.Module):
     """Rotates pairs (i, i + N/2) of each head by position * theta^(-2i/N): the half-split layout of Hugging Face."""
 
+    cos: Tensor
+    sin: Tensor
+
     def __init__(self, head_dim: int, config: RopeConfig) -> None:
         super().__init__()
         self.config = config
         self.rotated = int(head_dim * config.partial_rotary_factor) // 2 * 2
+        self.name = f"rope {head_dim} {config}"
         self.reset()
 
     def reset(self) -> None:
@@ -71,25 +75,27 @@ class Rope(nn.Module):
         angles = torch.outer(torch.arange(length).double(), rope_frequencies(self.rotated, self.config))
         angles = torch.cat((angles, angles), dim=-1)
         device = self.cos.device
-        self.cos, self.sin = angles.cos().float().to(device), angles.sin().float().to(device)
+        sign = torch.ones(self.rotated, dtype=torch.float64)
+        sign[: self.rotated // 2] = -1.0
+        self.cos, self.sin = angles.cos().float().to(device), (angles.sin() * sign).float().to(device)
 
     def forward(self, q: Tensor, k: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor]:
         """q [B, H, T, N], k [B, K, T, N]; positions [B, T], None for 0 .. T-1."""
-        if positions is None:
-            cos, sin = self.cos[: q.shape[2]], self.sin[: q.shape[2]]
-        else:
-            cos, sin = self.cos[positions][:, None], self.sin[positions][:, None]
-        cos, sin = cos.to(q.dtype), sin.to(q.dtype)
-        return self._rotate(q, cos, sin), self._rotate(k, cos, sin)
+        cos, sin = self.turns(positions, q.shape[2], q.dtype)
+        return self.rotate(q, cos, sin), self.rotate(k, cos, sin)
 
-    def _rotate(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        half = self.rotated // 2
-        turned = x if self.rotated == x.shape[-1] else x[..., : self.rotated]
-        mirrored = torch.cat((-turned[..., half:], turned[..., :half]), dim=-1)
-        turned = turned * cos + mirrored * sin
-        if self.rotated == x.shape[-1]:
-            return turned
-        return torch.cat((turned, x[..., self.rotated :]), dim=-1)
+    def turns(self, positions: Tensor | None, num_tokens: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """(cos, sin) of a call's positions, equal for all layers: [T, N] or [B, 1, T, N]."""
+        if positions is None:
+            return self.cos[:num_tokens].to(dtype), self.sin[:num_tokens].to(dtype)
+        return self.cos[positions][:, None].to(dtype), self.sin[positions][:, None].to(dtype)
+
+    def rotate(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """x [B, H, T, N]. The table's sine has its first half negated, so turning the halves round is all that is left."""
+        size = self.rotated
+        turned = x if size == x.shape[-1] else x[..., :size]
+        turned = turned * cos + torch.roll(turned, size // 2, dims=-1) * sin
+        return turned if size == x.shape[-1] else torch.cat((turned, x[..., size:]), dim=-1)
 
 
 def rope_frequencies(size: int, config: RopeConfig) -> Tensor:

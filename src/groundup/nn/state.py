@@ -10,9 +10,10 @@ Letters: B batch rows of a call, R rows of the pool, T query positions, S key po
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -42,14 +43,15 @@ class KeyValues:
     def append(self, k: Tensor, v: Tensor, state: SequenceState) -> tuple[Tensor, Tensor]:
         """Store k, v [B, K, T, N] behind what each row has; return all keys and values [B, K, S, N] of those rows."""
         new, end = k.shape[2], state.stored + k.shape[2]
-        if end > self.keys.shape[2]:
-            self._grow(end)
+        self.reserve(end)
         rows = state.rows
         if state.uniform:
             self.keys[rows, :, state.stored : end] = k.to(self.keys.dtype)
             self.values[rows, :, state.stored : end] = v.to(self.values.dtype)
+            if state.stored == 0:
+                return k, v
         elif new == 1:
-            index = torch.arange(rows.start, rows.stop, device=k.device)
+            index = state.once("rows", lambda: torch.arange(rows.start, rows.stop, device=k.device))
             self.keys[index, :, state.lengths] = k[:, :, 0].to(self.keys.dtype)
             self.values[index, :, state.lengths] = v[:, :, 0].to(self.values.dtype)
         else:
@@ -58,8 +60,11 @@ class KeyValues:
                 self.values[rows.start + b, :, start : start + new] = v[b].to(self.values.dtype)
         return self.keys[rows, :, :end], self.values[rows, :, :end]
 
-    def _grow(self, needed: int) -> None:
+    def reserve(self, needed: int) -> None:
+        """Make room for `needed` positions a row."""
         rows, heads, have, size = self.keys.shape
+        if needed <= have:
+            return
         capacity = max(needed, have * 3 // 2, _GROW_TOKENS)
         for name in ("keys", "values"):
             old = getattr(self, name)
@@ -132,7 +137,7 @@ class SequenceState:
             self.stored = max(values, default=0)
             self.uniform = all(v == self.stored for v in values)
         self.positions: Tensor = lengths[:, None]
-        self._masks: dict[tuple[int, int, int | None], Tensor | None] = {}
+        self._made: dict[Hashable, Any] = {}
 
     @classmethod
     def for_documents(cls, documents: Tensor, num_layers: int) -> SequenceState:
@@ -157,7 +162,7 @@ class SequenceState:
             starts[:, 1:] = self.documents[:, 1:] != self.documents[:, :-1]
             first = torch.where(starts, steps, 0).cummax(dim=1).values
             self.positions = steps - first
-        self._masks.clear()
+        self._made.clear()
 
     def advanced(self, num_new: int) -> SequenceState:
         """The state after a call with T = num_new."""
@@ -176,26 +181,42 @@ class SequenceState:
 
         window: a query sees itself and the window - 1 positions before it.
         """
-        key = (num_queries, num_keys, window)
-        if key not in self._masks:
-            self._masks[key] = self._make_mask(num_queries, num_keys, window)
-        return self._masks[key]
+        narrow = window is not None and num_keys > window
+        key = ("mask", num_queries, num_keys, window if narrow else None)
+        made: Tensor | None = self.once(key, lambda: self._make_mask(num_queries, num_keys, window if narrow else None))
+        return made
+
+    def bias(self, num_queries: int, num_keys: int, window: int | None, dtype: torch.dtype) -> Tensor | None:
+        """`mask` as what is added to scores: 0 where seen, -inf where not. The fused kernels would make it in every layer."""
+        mask = self.mask(num_queries, num_keys, window)
+        if mask is None:
+            return None
+        key = ("bias", num_queries, num_keys, window, dtype)
+        made: Tensor = self.once(
+            key, lambda: torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, -math.inf)
+        )
+        return made
+
+    def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What `make` gives, made at the first asking in this call and kept for the other layers."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
     def _make_mask(self, num_queries: int, num_keys: int, window: int | None) -> Tensor | None:
-        narrow = window is not None and num_keys > window
         if self.documents is not None:
             order = torch.arange(num_queries, device=self.lengths.device)
             seen = (order[:, None] >= order) & (self.documents[:, :, None] == self.documents[:, None, :])
-            if narrow:
+            if window is not None:
                 seen = seen & (order[:, None] - order < window)
             return seen[:, None]
-        if self.uniform and not narrow and (self.stored == 0 or num_queries == 1):
+        if self.uniform and window is None and (self.stored == 0 or num_queries == 1):
             return None
         queries = self.lengths[:, None] + torch.arange(num_queries, device=self.lengths.device)
         keys = torch.arange(num_keys, device=self.lengths.device)
         distance = queries[:, :, None] - keys
         seen = distance >= 0
-        if narrow:
+        if window is not None:
             seen = seen & (distance < window)
         return seen[:, None]
 
