@@ -12,14 +12,17 @@ from typing import Any
 
 from ..core.errors import MissingDependency
 
-_NOISE = "script, style, noscript, template, svg, iframe, form, button, select, nav, aside, footer, dialog"
-_ROLES = '[role="navigation"], [role="banner"], [role="contentinfo"], [role="search"], [hidden], [aria-hidden="true"]'
+_NOISE_TAGS = "head script style noscript template svg iframe form button select nav aside footer dialog"
+_NOISE = frozenset(_NOISE_TAGS.split())
+_NOISE_ROLES = frozenset(("navigation", "banner", "contentinfo", "search"))
 _BLOCK_TAGS = (
     "address article blockquote body dd div dl dt figcaption figure h1 h2 h3 h4 h5 h6 header hr li main ol p pre "
     "section table tbody td tfoot th thead tr ul br"
 )
 _BLOCKS = frozenset(_BLOCK_TAGS.split())
-_HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
+_SPACED = frozenset(("h1", "h2", "h3", "h4", "h5", "h6", "p", "pre", "table", "ul", "ol", "blockquote"))
+_CONTAINERS = frozenset(("ul", "ol", "div", "section", "table", "header"))
+_MAX_CANDIDATES = 16  # each is walked; a page with more is a list of teasers
 _CENTRE_SHARE = 0.4  # an <article> below this share of the page's text is a teaser in a list, not the page
 _LINK_SHARE = 0.5
 _SPACES = re.compile(r"[^\S\n]+")
@@ -34,53 +37,59 @@ def main_text(page: str) -> tuple[str, str]:
     tree = LexborHTMLParser(page)
     heading = tree.css_first("title") or tree.css_first("h1")
     title = " ".join(heading.text().split()) if heading is not None else ""
-    body = tree.body
-    if body is None:
-        return title, ""
-    for noise in body.css(f"{_NOISE}, {_ROLES}"):
-        noise.decompose()
-    root = _centre(body)
-    pieces: list[str] = []
-    _collect(root, pieces, preformatted=False)
-    lines = (line.strip() if "\t" not in line else line.rstrip() for line in "".join(pieces).split("\n"))
+    text = "" if tree.body is None else _centre(tree.body)
+    lines = (line.strip() if "\t" not in line else line.rstrip() for line in text.split("\n"))
     return title, re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 
 
-def _centre(body: Any) -> Any:
-    whole = len(body.text() or "")
-    candidates = [*body.css("main"), *body.css("article"), *body.css('[role="main"], [itemprop="articleBody"]')]
-    best = max(candidates, key=lambda element: len(element.text() or ""), default=None)
-    return best if best is not None and len(best.text() or "") >= _CENTRE_SHARE * whole else body
+def _centre(body: Any) -> str:
+    whole = _collect(body)
+    candidates = body.css('main, article, [role="main"], [itemprop="articleBody"]')[:_MAX_CANDIDATES]
+    best = max(map(_collect, candidates), key=len, default="")
+    return best if len(best) >= _CENTRE_SHARE * len(whole) else whole
 
 
-def _is_link_list(element: Any) -> bool:
-    text = len("".join((element.text() or "").split()))
-    if text == 0:
-        return False
-    linked = sum(len("".join((link.text() or "").split())) for link in element.css("a"))
-    return linked > _LINK_SHARE * text
+def _is_noise(element: Any) -> bool:
+    attributes = element.attributes
+    return bool(
+        element.tag in _NOISE
+        or attributes.get("role") in _NOISE_ROLES
+        or "hidden" in attributes
+        or attributes.get("aria-hidden") == "true"
+    )
 
 
-def _collect(element: Any, pieces: list[str], *, preformatted: bool) -> None:
-    """Text of `element` and everything in it, in order. Iterative, since hostile pages nest thousands deep."""
-    stack: list[tuple[Any, bool, bool]] = [(element, preformatted, False)]
+def _collect(root: Any) -> str:
+    """Text below `root`, in order, without containers that are mostly links.
+
+    One walk with a stack of its own: hostile pages nest thousands deep, so neither recursion nor a look at each
+    container's whole text (quadratic in the depth) will do.
+    """
+    pieces: list[str] = []
+    solid = linked = 0  # characters kept so far, and those of them inside links
+    stack: list[tuple[Any, bool, bool, tuple[int, int, int] | None]] = [(root, False, False, None)]
     while stack:
-        here, pre, leaving = stack.pop()
+        here, pre, link, entered = stack.pop()
         tag = here.tag
-        if leaving:
-            pieces.append(
-                "\n\n" if tag in _HEADINGS or tag in ("p", "pre", "table", "ul", "ol", "blockquote") else "\n"
-            )
+        if entered is not None:
+            start, solid_before, linked_before = entered
+            if tag in _CONTAINERS and linked - linked_before > _LINK_SHARE * (solid - solid_before):
+                del pieces[start:]
+                solid, linked = solid_before, linked_before
+            elif tag in _BLOCKS:
+                pieces.append("\n\n" if tag in _SPACED else "\n")
             continue
         if tag == "-text":
             text = here.text(deep=False) or ""
+            length = len("".join(text.split()))
+            solid, linked = solid + length, linked + (length if link else 0)
             pieces.append(text if pre else _SPACES.sub(" ", text.replace("\n", " ")))
             continue
-        if tag in ("ul", "ol", "div", "section", "table", "header") and _is_link_list(here):
+        if _is_noise(here):
             continue
-        block = tag in _BLOCKS
-        if block:
+        stack.append((here, pre, link, (len(pieces), solid, linked)))
+        if tag in _BLOCKS:
             pieces.append("\n")
-            stack.append((here, pre, True))
-        children = list(here.iter(include_text=True))
-        stack.extend((child, pre or tag == "pre", False) for child in reversed(children))
+        pre, link = pre or tag == "pre", link or tag == "a"
+        stack.extend((child, pre, link, None) for child in reversed(list(here.iter(include_text=True))))
+    return "".join(pieces)
