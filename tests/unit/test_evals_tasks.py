@@ -277,7 +277,9 @@ def test_every_function_of_the_standard_library_is_judged_right_with_its_own_bod
 
 
 def test_methods_are_moved_to_the_margin() -> None:
-    source = 'class A:\n    @property\n    def f(self):\n        """Do."""\n        # why\n        return 1\n\n    def g(self): pass\n'
+    source = (
+        'class A:\n    @property\n    def f(self):\n        """Do."""\n        # why\n        return 1\n\n    x = 2\n'
+    )
     (example,) = find_functions(source, name="a.py")
     assert example.prompt == 'def f(self):\n    """Do."""\n'
     assert example.answer == "    # why\n    return 1\n"

@@ -7,8 +7,10 @@ import gzip
 import lzma
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -30,7 +32,7 @@ class Order1:
         self._limit, self._begins = limit, begins
         self._counts: dict[int, dict[int, int]] = {}
         data = text.encode()
-        for a, b in zip(data, data[1:]):
+        for a, b in pairwise(data):
             row = self._counts.setdefault(a, {})
             row[b] = row.get(b, 0) + 1
         self.asked: list[ScoreRequest] = []
@@ -103,7 +105,7 @@ def test_cutting_a_text_to_fit_neither_loses_nor_repeats_a_unit(limit: int, begi
         data = text.encode()
         assert score.bytes == score.tokens == len(data)
         # An order-1 model needs one byte of context: wherever the cuts are, the sum is that of the whole text.
-        after = sum(model.logprob(a, b) for a, b in zip(data, data[1:]))
+        after = sum(model.logprob(a, b) for a, b in pairwise(data))
         first = score.nats + after
         if begins and limit >= 64:
             assert first == pytest.approx(math.log(256))
@@ -260,7 +262,7 @@ class Syllables:
     """A tokenizer with multi-byte tokens."""
 
     vocab_size = 258
-    special_ids: dict[str, int] = {}
+    special_ids: Mapping[str, int] = MappingProxyType({})
 
     def encode(self, text: str, *, allow_special: bool = False) -> list[int]:
         return list(text.encode().replace(b"la", b"\xfe").replace(b"lu", b"\xff"))

@@ -104,7 +104,7 @@ def _figure(salt: str, title: str, height: float = _HEIGHT_INCHES) -> Iterator[t
 
     out: list[str] = []
     # A glyph that matplotlib's own font lacks is only measured with it: the browser draws the text.
-    with matplotlib.rc_context({**_RC, "svg.hashsalt": salt}), warnings.catch_warnings():
+    with matplotlib.rc_context({**_RC, "svg.hashsalt": ascii(salt)}), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         figure = Figure(figsize=(_WIDTH_INCHES, height), layout="constrained")
         FigureCanvasSVG(figure)

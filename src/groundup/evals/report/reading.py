@@ -250,13 +250,13 @@ def _thinned(curve: Curve) -> Curve:
 
 def model_stages(report: Report, directory: Path) -> list[str]:
     """Stages whose directory is a model, in order."""
-    return [name for name in stages(report) if _is_model(directory / name)]
+    return [name for name in stages(report) if name == Path(name).name and _is_model(directory / name)]
 
 
 def _is_model(directory: Path) -> bool:
     try:
         return read_seal(directory).kind == "model"
-    except ArtifactError:
+    except (ArtifactError, OSError, ValueError):  # the last two: a name that no file system takes
         return False
 
 
