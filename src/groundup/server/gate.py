@@ -220,7 +220,9 @@ def _digest(text: str) -> bytes:
 def _host_name(host: str) -> str | None:
     """The name in a Host header, without its port; None if it is malformed."""
     if host.startswith("["):
-        name, _, rest = host[1:].partition("]")
+        name, bracket, rest = host[1:].partition("]")
+        if not bracket:
+            return None
         return name if rest == "" or (rest[0] == ":" and rest[1:].isdigit()) else None
     name, colon, port = host.partition(":")
     return name if name and (not colon or port.isdigit()) else None
