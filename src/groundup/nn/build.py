@@ -29,7 +29,9 @@ def build_user_part(use: Use, *, root: Path | None = None, **offered: Any) -> nn
     cls = load_user_part(use, root=root)
     if not (inspect.isclass(cls) and issubclass(cls, nn.Module)):
         raise ModelError(f"{use.use} is not an nn.Module class", hint="class MyPart(nn.Module): ...")
-    parameters = inspect.signature(cls).parameters
+    # A class without an __init__ of its own takes nothing, though nn.Module's would seem to take all.
+    own = cls.__init__ is not nn.Module.__init__  # type: ignore[misc]
+    parameters = inspect.signature(cls).parameters if own else {}
     takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     offered["replaced"] = dict(use.replaces)
     wanted = {name: value for name, value in offered.items() if takes_all or name in parameters}
@@ -72,6 +74,21 @@ def build_ffn(
             _expect_shape(config, _probe(config, part, hidden_size), hidden_size)
             return part
     raise AssertionError(config)
+
+
+def build_position(config: Use, head_dim: int) -> nn.Module:
+    """A user's position part: forward(q, k, positions) -> (q, k) of the same shapes; positions [B, T], or None for 0 .. T-1."""
+    part = build_user_part(config, head_dim=head_dim)
+    q, k = torch.randn(2, 4, _PROBE_TOKENS, head_dim), torch.randn(2, 2, _PROBE_TOKENS, head_dim)
+    try:
+        with torch.no_grad():
+            result = part(q, k, None)
+    except Exception as error:
+        raise ModelError(f"{config.use} failed on q {list(q.shape)} and k {list(k.shape)}: "
+                         f"{type(error).__name__}: {error}") from error  # fmt: skip
+    if not (isinstance(result, tuple) and [getattr(t, "shape", None) for t in result] == [q.shape, k.shape]):
+        raise ModelError(f"{config.use}: forward(q, k, positions) must return (q, k) of the shapes that it was given")
+    return part
 
 
 def build_norm(config: RMSNormConfig | LayerNormConfig | Use, size: int) -> nn.Module:

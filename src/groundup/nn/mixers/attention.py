@@ -119,9 +119,9 @@ def _build_position(config: RopeConfig | NoPositionConfig | Use, head_dim: int) 
         case NoPositionConfig():
             return NoPosition()
         case Use():
-            from ..build import build_user_part
+            from ..build import build_position
 
-            return build_user_part(config, head_dim=head_dim)
+            return build_position(config, head_dim)
     raise AssertionError(config)
 
 
