@@ -96,6 +96,14 @@ def test_chunks_equal_the_whole(chunk_tokens, z_loss, label_smoothing, softcap, 
         torch.testing.assert_close(have, want, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("chunk_tokens", [0, 2])
+def test_equally_likely_ids_share_an_answer(chunk_tokens):
+    logits = torch.tensor([[1.0, 1.0, 0.0, 0.0], [2.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], [3.0, 1.0, 1.0, 1.0]])
+    targets = torch.tensor([0, 0, 3, 1])
+    _, figures = chunked_cross_entropy(logits, lambda h: h, targets, chunk_tokens=chunk_tokens)
+    assert float(figures["accuracy"]) == pytest.approx((0.5 + 1 + 0.25 + 0) / 4)
+
+
 def test_large_logits_are_never_whole():
     """With chunks, no call of the head sees more rows than asked for."""
     seen = []

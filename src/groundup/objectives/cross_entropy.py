@@ -94,8 +94,14 @@ def _sums(hidden: Tensor, head: Head, targets: Tensor, z_loss: float, label_smoo
         extra = z_loss * (torch.logsumexp(logits, dim=-1).square() * known).sum()
         loss = loss + extra
     with torch.no_grad():
-        right = ((logits.argmax(dim=-1) == targets) & known).sum().to(plain.dtype)
+        right = _right(logits, targets.clamp(min=0)[:, None], known.to(plain.dtype))
     return torch.stack([loss, plain.detach(), right, extra.detach()])
+
+
+def _right(logits: Tensor, index: Tensor, known: Tensor) -> Tensor:
+    """How many targets are the most likely id; k equally likely ones count 1 / k each. (argmax takes ten times as long.)"""
+    best = logits == logits.amax(dim=-1, keepdim=True)
+    return (best.gather(1, index).squeeze(1) * known / best.sum(dim=-1)).sum()
 
 
 def _at_least_float32(x: Tensor) -> Tensor:
@@ -132,7 +138,7 @@ def _in_chunks(hidden: Tensor, head: Head, targets: Tensor, chunk_tokens: int, s
     assert sums is not None
     if not learning:
         return sums
-    loss: Tensor = _Known.apply(sums[0], torch.cat(hidden_grads), leaf_grads, hidden, *leaves)
+    loss: Tensor = _Known.apply(sums[0], torch.cat(hidden_grads), leaf_grads, hidden, *leaves)  # type: ignore[no-untyped-call]
     return torch.cat([loss[None], sums[1:]])
 
 
@@ -145,7 +151,7 @@ class _Known(torch.autograd.Function):
         return value.clone()
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, factor: Tensor) -> Any:
         grads = (grad * factor.to(grad.dtype) for grad in ctx.saved_tensors)
         return (None, None, None, *grads)
@@ -181,14 +187,14 @@ def _loss_and_gradient(
         block, wanted = _at_least_float32(logits[start : start + rows]), targets[start : start + rows]
         known = (wanted != IGNORE).to(block.dtype)
         index = wanted.clamp(min=0)[:, None]
-        top, best = block.max(dim=-1, keepdim=True)
+        top = block.amax(dim=-1, keepdim=True)
         chosen = block.gather(1, index)
         mean = block.mean(dim=-1) if label_smoothing else None
         shares = torch.sub(block, top).exp_()
         mass = shares.sum(dim=-1, keepdim=True)
         log_mass = (mass.log() + top).squeeze(1)
         plain = ((log_mass - chosen.squeeze(1)) * known).sum()
-        right = ((best == index).squeeze(1) * known).sum()
+        right = _right(block, index, known)
         loss, extra = plain, torch.zeros_like(plain)
         if mean is not None:
             spread = ((log_mass - mean) * known).sum()
