@@ -169,7 +169,7 @@ data:
 pretrain: {type: ngram}
 instruct: {type: pairs}
 sft: {type: ngram, instruct: instruct}
-evaluate: {type: evaluate, base: pretrain, model: sft, text_bytes: 20000, num_functions: 6, function_tokens: 60}
+evaluate: {type: evaluate, base: pretrain, model: sft, context_tokens: 2000, text_bytes: 20000, num_functions: 6, function_tokens: 60}
 """
 
 
@@ -194,7 +194,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[NGram
     (root / "recipe.yaml").write_text(RECIPE.replace("SOURCE", str(source)))
     opened: list[NGram] = []
 
-    def open_model(path: Path, *, trusted_parts: Sequence[str] = ()) -> NGram:
+    def open_model(path: Path, *, trusted_parts: Sequence[str], max_context_tokens: int) -> NGram:
+        assert max_context_tokens == 2000
         opened.append(NGram(path))
         return opened[-1]
 

@@ -60,6 +60,9 @@ class EvaluateStage:
     """Stage with the held-out documents (and the training documents for the baselines)."""
     instruct: str | None = "instruct"
     """Stage with the instruction pairs; null leaves the questions out."""
+    context_tokens: int | None = None
+    """Longest context the models are given; null: what they were made for. Give the length that they were trained on where
+    that is shorter: positions never trained on make text look worse than it is."""
     text_bytes: int = 300_000
     """How much held-out text is scored."""
     train_bytes: int = 4_000_000
@@ -79,6 +82,8 @@ class EvaluateStage:
         for name in ("text_bytes", "train_bytes", "function_tokens", "answer_tokens", "sample_tokens"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"must be more than zero, not {getattr(self, name)}", path=name)
+        if self.context_tokens is not None and self.context_tokens <= 0:
+            raise ConfigError(f"must be more than zero, not {self.context_tokens}", path="context_tokens")
         for name in ("num_functions", "questions_per_kind", "num_samples"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"must be at least zero, not {getattr(self, name)}", path=name)
@@ -92,7 +97,8 @@ class EvaluateStage:
     def run(self, context: StageContext) -> Mapping[str, Any]:
         evaluation = _Evaluation(self, context)
         for name in dict.fromkeys(name for name in (self.base, self.model) if name is not None):
-            opened = context.open_model(context.inputs[name], trusted_parts=tuple(context.swaps.values()))
+            options = {} if self.context_tokens is None else {"max_context_tokens": self.context_tokens}
+            opened = context.open_model(context.inputs[name], trusted_parts=tuple(context.swaps.values()), **options)
             with closing(opened) as model:
                 evaluation.measure(name, model)
         figures = evaluation.figures()

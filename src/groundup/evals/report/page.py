@@ -37,6 +37,7 @@ from .style import STYLE
 
 PAGE = "report.html"
 _TILES = 6
+_SAMPLES = 12
 _CURVES = (
     # title, what it says, names tried in the metrics, the scale
     ("Loss", "Average surprise per token, in nats; lower is better. The second line is text it does not learn from.",
@@ -132,8 +133,11 @@ def _tiles(run: Run) -> str:
 
 
 def _evaluations(run: Run) -> str:
+    measures = [str(evaluation.get("measure")) for _, evaluation in evaluations(run.report)]
     cards = [
-        _evaluation(evaluation, salt=f"evaluation {number}")
+        _evaluation(
+            evaluation, salt=f"evaluation {number}", first=str(evaluation.get("measure")) not in measures[:number]
+        )
         for number, (_, evaluation) in enumerate(evaluations(run.report))
     ]
     skipped = [
@@ -145,11 +149,13 @@ def _evaluations(run: Run) -> str:
         "How good it is",
         "".join(cards + skipped),
         "Each figure stands beside simple baselines: a model is worth its training only where it beats them. "
-        "The dark line on a bar is the 95 % interval.",
+        "The thin line on a bar, and the small figures in the table, are the 95 % interval; the last column counts what "
+        "was measured.",
     )
 
 
-def _evaluation(evaluation: Mapping[str, Any], *, salt: str) -> str:
+def _evaluation(evaluation: Mapping[str, Any], *, salt: str, first: bool) -> str:
+    """A card. `first`: of its measure, and so with what the measure means."""
     measure = str(evaluation.get("measure", ""))
     meaning = MEASURES.get(measure)
     share = bool(meaning and meaning.share)
@@ -164,26 +170,29 @@ def _evaluation(evaluation: Mapping[str, Any], *, salt: str) -> str:
         named = str(row.get("name", ""))
         note = BASELINES.get(named, "") if row.get("baseline") else str(row.get("note", ""))
         interval = (
-            f"{shown(row['low'], share=share)} to {shown(row['high'], share=share)}"
+            f"<small>{_text(shown(row['low'], share=share))} to {_text(shown(row['high'], share=share))}</small>"
             if is_number(row.get("low")) and is_number(row.get("high"))
             else ""
         )
         body.append(
             f"<tr{'' if row.get('baseline') else ' class=own'}><td>{_text(named)}"
             + (f"<small>{_text(note)}</small>" if note else "")
-            + f'</td><td class="number">{_text(shown(row.get("value"), share=share))}</td>'
-            f'<td class="number">{_text(interval)}</td>'
+            + f'</td><td class="number">{_text(shown(row.get("value"), share=share))}{interval}</td>'
             + (f'<td class="number">{_text(shown(row.get("word_overlap"), share=True))}</td>' if overlap else "")
             + f'<td class="number">{_text(shown(row["count"]) if row.get("count") is not None else "")}</td></tr>'
         )
     compared = "".join(f'<p class="soft">{_text(line)}</p>' for line in _listed(evaluation.get("notes")))
     return (
         f'<div class="card"><h3>{_text(measure_title(measure))}{_text(f": {about}") if about else ""}</h3>'
-        f"<p class='soft'>{_text((meaning.sentence if meaning else meaning_of(measure)) + better)}</p>"
-        f'<div class="grid"><div>{bar_plot(rows(evaluation), salt=salt, title=measure_title(measure), share=share)}</div>'
-        '<div class="scroll"><table><tr><th></th><th class="number">value</th><th class="number">95 % interval</th>'
-        + ('<th class="number">word overlap</th>' if overlap else "")
-        + f'<th class="number">of</th></tr>{"".join(body)}</table></div></div>{compared}</div>'
+        + (
+            f"<p class='soft'>{_text((meaning.sentence if meaning else meaning_of(measure)) + better)}</p>"
+            if first
+            else ""
+        )
+        + f'<div class="grid"><div>{bar_plot(rows(evaluation), salt=salt, title=measure_title(measure), share=share)}</div>'
+        '<div class="scroll"><table class="results"><tr><th></th><th class="number">value</th>'
+        + ('<th class="number">words</th>' if overlap else "")
+        + f'<th class="number">count</th></tr>{"".join(body)}</table></div></div>{compared}</div>'
     )
 
 
@@ -246,6 +255,7 @@ def _training(run: Run) -> str:
         if cards:
             steps = max((curve.steps[-1] for curve in by_name.values() if curve.steps), default=0)
             parts.append(f"<h3>{_text(stage)}, {steps:,.0f} steps</h3><div class='grid'>{''.join(cards)}</div><br>")
+        parts.append(_samples_on_the_way(run, stage))
     events = [e for e in run.events if e.get("kind") not in ("start", "done", "cached", "sample")]
     if events:
         listed = "".join(
@@ -258,6 +268,23 @@ def _training(run: Run) -> str:
             f'<div class="scroll"><table>{listed}</table></div></details>'
         )
     return _section("How it learned", "".join(parts))
+
+
+def _samples_on_the_way(run: Run, stage: str) -> str:
+    """How the model's writing changed, from the `sample` events of a stage."""
+    found = [e for e in run.events if e.get("kind") == "sample" and str(e.get("stage", "")) == stage]
+    if not found:
+        return ""
+    shown_events = found if len(found) <= _SAMPLES else [*found[: _SAMPLES // 2], *found[-_SAMPLES // 2 :]]
+    body = "".join(
+        f"<h3>step {_text(shown(e.get('step')))}</h3><pre><span class='asked'>{_text(e.get('prompt', ''))}</span>"
+        f"<span class='made'>{_text(e.get('message', ''))}</span></pre>"
+        for e in shown_events
+    )
+    return (
+        f"<details><summary><b>What it wrote on the way</b> <span class='soft'>{_text(stage)}, {len(found)} samples"
+        f"</span></summary>{body}</details>"
+    )
 
 
 def _gaps(curves: Mapping[str, Curve]) -> str:

@@ -19,7 +19,7 @@ p { margin: .3rem 0 .8rem; max-width: 46rem; }
 .lead { font-size: 1.08rem; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.6rem, 1fr)); gap: .8rem; margin: 1.4rem 0; padding: 0; }
 .tile, .card { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: .8rem 1rem; }
-.tile b { display: block; font-size: 1.5rem; line-height: 1.25; font-weight: 650; }
+.tile b { display: block; font-size: 1.32rem; white-space: nowrap; line-height: 1.25; font-weight: 650; }
 .tile span { color: var(--soft); font-size: .88rem; }
 .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); gap: .9rem; }
 .card { margin: 0 0 .9rem; min-width: 0; }
@@ -37,6 +37,7 @@ td { overflow-wrap: anywhere; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 tr.own td { font-weight: 650; }
 td.number:last-child, th.number:last-child { padding-right: 0; }
+table.results td:first-child { overflow-wrap: break-word; min-width: 7rem; }
 td small { display: block; color: var(--soft); font-weight: 400; }
 pre { background: var(--code); border-radius: .45rem; padding: .7rem .9rem; margin: .4rem 0; overflow-x: auto;
   white-space: pre-wrap; overflow-wrap: anywhere; font: .86rem/1.5 ui-monospace, "Cascadia Mono", Menlo, Consolas, monospace; }
