@@ -266,6 +266,27 @@ def test_killed_save_keeps_the_last_model(model: Decoder, tmp_path: Path, monkey
     assert seen >= 4
 
 
+def test_killed_save_of_shards_never_mixes(model: Decoder, sharded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shards of the same names are replaced one by one: until the last, the directory is refused."""
+    real = os.replace
+    other = Decoder(CONFIG).initialise(1).eval()
+
+    def replace(source: Any, target: Any) -> None:
+        if "00002" in str(target):
+            raise KeyboardInterrupt
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(KeyboardInterrupt):
+        save_model(other, sharded, max_shard_bytes=6000)
+    monkeypatch.setattr(os, "replace", real)
+    with pytest.raises(ArtifactError, match=r"no model\.safetensors"):
+        load_model(sharded)
+    save_model(other, sharded, max_shard_bytes=6000)
+    ids = torch.arange(10)[None]
+    assert torch.equal(load_model(sharded)(ids).logits, other(ids).logits)
+
+
 def test_shards_of_an_earlier_save_do_not_stay(model: Decoder, sharded: Path) -> None:
     before = inspect_weights(sharded)
     save_model(model, sharded)

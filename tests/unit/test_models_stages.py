@@ -156,7 +156,7 @@ def test_the_model_of_a_run_is_its_last(tmp_path: Path) -> None:
         resolve_model_directory(out)
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(ArtifactError, match="neither a model directory .* it has: nothing"):
+    with pytest.raises(ArtifactError, match=r"neither a model directory .* it has: nothing"):
         resolve_model_directory(empty)
     with pytest.raises(ArtifactError, match="is not a directory"):
         resolve_model_directory(tmp_path / "nowhere")

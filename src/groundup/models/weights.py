@@ -140,6 +140,7 @@ def inspect_weights(directory: Path) -> dict[str, StoredTensor]:
                     f"{directory / file} is missing; {index_path.name} says it holds {name!r}", hint=_AGAIN
                 )
             headers[file] = read_header(directory / file)
+    for name, file in weight_map.items():
         if name not in headers[file]:
             others = [other for other, header in headers.items() if name in header]
             where = f"; it is in {others[0]}" if others else ""
@@ -195,6 +196,8 @@ def write_tensors(
         for stale in (directory / INDEX, *directory.glob("model-?????-of-?????.safetensors")):
             stale.unlink(missing_ok=True)
         return
+    # Shards of an earlier save may have the same names: without an index, a save that is cut short is refused, not mixed.
+    (directory / INDEX).unlink(missing_ok=True)
     weight_map: dict[str, str] = {}
     for i, names in enumerate(shards, start=1):
         file = f"model-{i:05d}-of-{len(shards):05d}.safetensors"

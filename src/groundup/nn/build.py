@@ -30,7 +30,7 @@ def build_user_part(use: Use, *, root: Path | None = None, **offered: Any) -> nn
     if not (inspect.isclass(cls) and issubclass(cls, nn.Module)):
         raise ModelError(f"{use.use} is not an nn.Module class", hint="class MyPart(nn.Module): ...")
     # A class without an __init__ of its own takes nothing, though nn.Module's would seem to take all.
-    own = cls.__init__ is not nn.Module.__init__  # type: ignore[misc]
+    own = cls.__init__ is not nn.Module.__init__
     parameters = inspect.signature(cls).parameters if own else {}
     takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     offered["replaced"] = dict(use.replaces)
