@@ -21,8 +21,17 @@ STAGES = {
 }
 
 
-def open_model(path: Path, *, trusted_parts: Collection[str] = (), **options: Any) -> Any:
-    """A model directory or run as a Generator and Scorer: the engine. Close it when done."""
-    from ..engine import Engine
+def open_model(model: Any, *, trusted_parts: Collection[str] = (), tokenizer: Any = None, chat_template: Any = None,
+               **options: Any) -> Any:  # fmt: skip
+    """A model directory, a run, or a live model (with its tokenizer) as a Generator and Scorer: the engine.
 
-    return Engine.load(path, trusted_parts=trusted_parts, **options)
+    Close it when done. `options` are the fields of EngineConfig. A live model is shared, not copied: what an optimizer does to
+    its weights the next request sees.
+    """
+    from ..engine import Engine, EngineConfig
+
+    if isinstance(model, (str, Path)):
+        return Engine.load(
+            Path(model), config=EngineConfig(**{"dtype": "auto", **options}), trusted_parts=trusted_parts
+        )
+    return Engine(model, tokenizer, config=EngineConfig(**options), chat_template=chat_template)

@@ -217,13 +217,14 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def read_recipe(path: Path) -> dict[str, Any]:
     """A recipe with its `base:` (at most one, relative to the recipe; a base may not have a base) laid under it."""
     data = read_yaml(path)
-    base_name = data.pop("base", None)
-    if base_name is None:
+    base_name = data.get("base")
+    if base_name is None or isinstance(base_name, dict):  # a mapping is a stage that happens to be called base
         return data
     if not isinstance(base_name, str):
-        raise ConfigError("must be the path of one recipe", path="base")
+        raise ConfigError("must be the path of one recipe, or a stage", path="base")
+    del data["base"]
     base = read_yaml(path.parent / base_name)
-    if "base" in base:
+    if isinstance(base.get("base"), str):
         raise ConfigError(f"{base_name} has a base of its own; one level is the limit", path="base",
                           hint=f"name {base['base']!r} directly, or repeat what is needed")  # fmt: skip
     return merge(base, data)

@@ -1,7 +1,7 @@
 """Recipes and the runner: a recipe is one run of stages; a finished stage is never run twice.
 
-A recipe is a mapping. `name`, `description`, `seed`, `budget` and `base` are the run's own; every other top-level key is a
-stage, run in the order written: a node whose `type` names a stage class. A stage reads the sealed directories of earlier
+A recipe is a mapping. `name`, `description`, `seed`, `budget` and `base` (a path) are the run's own; every other top-level key
+is a stage, run in the order written: a node whose `type` names a stage class. A stage reads the sealed directories of earlier
 stages by their names and writes one of its own, `<run>/<stage>/`.
 
 Each stage is keyed by the hash of its config, its seed, what it reads from outside (`fingerprint`), the user's files it

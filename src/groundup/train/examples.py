@@ -53,7 +53,7 @@ def open_examples(
 
 def _windows(directory: Path, objective: Objective, context_tokens: int, within_documents: bool, seed: int) -> Examples:
     from ..data import TokenShards, TokenWindows
-    from ..objectives import WindowSource
+    from ..objectives.sources import WindowSource
 
     train = TokenShards.open(directory, "train")
     windows = TokenWindows(train, context_tokens, seed, documents=within_documents)
@@ -84,7 +84,8 @@ def _conversations(
     progress: Progress,
 ) -> Examples:
     from ..data import read_examples
-    from ..objectives import ChatSource, encode_chat
+    from ..objectives.sft import encode_chat
+    from ..objectives.sources import ChatSource
     from ..tokenizers.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate
 
     template = template or ChatTemplate(DEFAULT_CHAT_TEMPLATE)

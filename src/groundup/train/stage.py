@@ -21,7 +21,8 @@ from ..core.errors import ConfigError
 from ..core.recipe import StageContext
 from ..models.decoder import Decoder
 from ..nn.protocols import Objective
-from ..objectives import SFT, CausalConfig, CausalLM, SFTConfig
+from ..objectives.causal import CausalConfig, CausalLM
+from ..objectives.sft import SFT, SFTConfig
 from .checkpoint import Checkpoints
 from .examples import Examples, open_examples
 from .loop import Loop, LoopConfig, Result
@@ -275,8 +276,10 @@ def build_objective(config: CausalConfig | SFTConfig | Use, context_tokens: int)
             made: Objective = load_user_part(config)(**config.args)
             missing = [name for name in ("collate", "loss") if not callable(getattr(made, name, None))]
             if missing:
-                raise ConfigError(f"{config.use} lacks the method {missing[0]}",
-                                  hint="an objective has collate(examples) -> Batch and loss(model, batch) -> LossOutput")  # fmt: skip
+                raise ConfigError(
+                    f"{config.use} lacks the method {missing[0]}",
+                    hint="an objective has collate(examples) -> Batch and loss(model, batch) -> LossOutput",
+                )
             return made
     raise AssertionError(config)
 
