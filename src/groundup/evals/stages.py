@@ -297,8 +297,9 @@ class _Evaluation:
         common = run_baseline(MostCommonAnswer(training), self.questions, name="most common answer")
         nearest = run_baseline(NearestExample(training), self.questions, name="nearest training example")
         systems = [result, nearest, common]
-        for kind in self.questions.kinds():
-            parts = [system.of("kind", kind) for system in systems]
+        kinds = self.questions.kinds()
+        groups = [(kind, [system.of("kind", kind) for system in systems]) for kind in kinds]
+        for about, parts in [("all questions", systems), *groups] if len(kinds) > 1 else groups:
             difference = parts[0].against(parts[1])
             note = (
                 f"{result.name} minus {nearest.name}: {100 * difference.value:+.1f} points "
@@ -312,11 +313,11 @@ class _Evaluation:
                 }
                 for part in parts
             ]
-            yield {"measure": "exact_match", "about": kind, "rows": rows, "notes": [note]}
-            coded = [part.having("compiles") for part in parts]
-            if coded[0].results:
-                rows = [{**_compile_row(part), **_baseline(part, result)} for part in coded]
-                yield {"measure": "functions_compile", "about": f"asked for in a chat ({kind})", "rows": rows}
+            yield {"measure": "exact_match", "about": about, "rows": rows, "notes": [note]}
+        coded = [system.having("compiles") for system in systems]
+        if coded[0].results:
+            rows = [{**_compile_row(part), **_baseline(part, result)} for part in coded]
+            yield {"measure": "functions_compile", "about": "asked for in a chat", "rows": rows}
 
 
 def _held_out_texts(directory: Path, limit_bytes: int, seed: int) -> list[str]:

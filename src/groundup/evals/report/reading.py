@@ -176,10 +176,13 @@ def headline(run: Run) -> list[str]:
             break
     if seconds:
         sentences.append(f"All {len(done)} stages together took {duration(sum(seconds))}.")
+    told: set[str] = set()
     for _, evaluation in evaluations(report):
+        measure = str(evaluation.get("measure"))
         sentence = _comparison(evaluation)
-        if sentence:
+        if sentence and measure not in told:
             sentences.append(sentence)
+            told.add(measure)
     return sentences
 
 
