@@ -1,7 +1,8 @@
 """Byte-level byte-pair encoding: any text to ids and back without loss.
 
 What is here is the object that recipes, engines and servers hold; the parts are `patterns` and `scanners` (cutting text into
-pieces), `merge_tables` and `encode_kernel` (merging), `bpe_train` (learning), `bpe_files` (tokenizer.json, GPT-2, tiktoken). Left out: BPE over characters with byte fallback (SentencePiece), dropout, prefixes and suffixes of words.
+pieces), `merge_tables` and `encode_kernel` (merging), `bpe_train` (learning), `bpe_files` (tokenizer.json, GPT-2, tiktoken).
+Left out: BPE over characters with byte fallback (SentencePiece), dropout, prefixes and suffixes of words.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def read_vocabulary(path: Path) -> BPEVocabulary:
     if path.name.endswith(".model"):
         raise _sentencepiece(path)
     raw = _read_json(path)
-    if isinstance(raw, dict) and "model" in raw:
+    if isinstance(raw, dict) and "model" in raw and type(raw["model"]) is not int:  # GPT-2 has a token "model"
         return from_tokenizer_json(raw, str(path))
     merges = path.with_name(path.name.replace("vocab.json", "merges.txt"))
     if merges != path and (merges.is_file() or merges.with_name(merges.name.removesuffix(".gz")).is_file()):
@@ -105,7 +105,7 @@ def from_tokenizer_json(raw: Any, where: str) -> BPEVocabulary:
     """Read the parsed form. Raises TokenizerError naming the part that is malformed or not supported."""
     reader = _Reader(where)
     model = reader.mapping(raw, "model")
-    kind = model.get("type", "BPE" if "merges" in model else None)
+    kind = model.get("type") or ("BPE" if "merges" in model else _guess(model))
     if kind != "BPE":
         raise reader.refuse(f"model of type {kind!r}", "only byte-level BPE is read")
     for key in ("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "fuse_unk"):
@@ -141,6 +141,11 @@ def from_tokenizer_json(raw: Any, where: str) -> BPEVocabulary:
         nfc=reader.normalizer(raw.get("normalizer")),
         extra=extra,
     )
+
+
+def _guess(model: Mapping[str, Any]) -> str:
+    """The type of a model in an old file that does not say it."""
+    return "Unigram" if isinstance(model.get("vocab"), list) else "WordPiece"
 
 
 class _Reader:
