@@ -48,11 +48,11 @@ def test_auxiliary_loss_is_added():
     assert float(out.metrics["loss"]) == pytest.approx(np.log(50), rel=1e-6)
 
 
-@pytest.mark.parametrize("chunk_tokens", [0, 1, 7, 24, 100, None])
+@pytest.mark.parametrize("chunk_tokens", [0, 1, 7, 100])
 @pytest.mark.parametrize("z_loss", [0.0, 0.01])
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("softcap", [None, 3.0])
-@pytest.mark.parametrize("ignored", [0.0, 0.3, 0.9, 1.0])
+@pytest.mark.parametrize("ignored", [0.0, 0.3, 1.0])
 def test_chunks_equal_the_whole(chunk_tokens, z_loss, label_smoothing, softcap, ignored):
     generator = torch.Generator().manual_seed(7)
     head = torch.nn.Linear(12, 33, bias=False, dtype=torch.float64)
