@@ -11,11 +11,10 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 
-from small_generator import MarkovGenerator
-
 from groundup.core.protocols import Generator
 from groundup.core.types import Chunk, Request, Usage
 from groundup.server import ServerConfig, read_api_key, serve
+from small_generator import MarkovGenerator
 
 HOSTILE = (
     "Plain text first. <script>window.__owned = 1</script><img src=x onerror='window.__owned = 2'>"

@@ -13,12 +13,12 @@ from typing import Any
 
 import httpx2
 import pytest
-from small_generator import MarkovGenerator
 
 from groundup.core.errors import ConfigError, GroundupError
 from groundup.core.types import Request
 from groundup.server import ServerConfig, ServerThread, create_app, read_api_key
 from groundup.server.gate import PUBLIC
+from small_generator import MarkovGenerator
 
 pytestmark = [pytest.mark.row("17.2"), pytest.mark.faults]
 KEY = "canary-5f0e1c7d9b"
@@ -50,8 +50,20 @@ def test_every_route_is_shut_without_the_key(
     guarded: tuple[ServerThread, list[tuple[str, str]]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     server, listed = guarded
-    listed = [*listed, ("POST", "/sign-in"), ("GET", "/sign-in"), ("GET", "/x"), ("GET", "//v1/models"), ("GET", "/HEALTH")]
-    listed += [("GET", "/health/"), ("GET", "/health/../v1/models"), ("GET", "/%76%31/models"), ("OPTIONS", "/v1/models")]
+    listed = [
+        *listed,
+        ("POST", "/sign-in"),
+        ("GET", "/sign-in"),
+        ("GET", "/x"),
+        ("GET", "//v1/models"),
+        ("GET", "/HEALTH"),
+    ]
+    listed += [
+        ("GET", "/health/"),
+        ("GET", "/health/../v1/models"),
+        ("GET", "/%76%31/models"),
+        ("OPTIONS", "/v1/models"),
+    ]
     assert {"/v1/chat/completions", "/v1/models/x", "/", "/health"} <= {path for _, path in listed}
     assert any(path.startswith("/_nicegui") for _, path in listed)
     right = f"Bearer {KEY}"
@@ -84,7 +96,9 @@ def test_every_route_is_shut_without_the_key(
         assert http.get(f"/v1/models?api_key={KEY}").status_code == 401
         assert http.get("/v1/models", headers={"authorization": f"bearer  {KEY}"}).status_code == 200
     with capsys.disabled():
-        print(f"\n{len(listed)} routes x {len(attempts)} ways without the key: {asked} requests; open: {sorted(open_ones)}")
+        print(
+            f"\n{len(listed)} routes x {len(attempts)} ways without the key: {asked} requests; open: {sorted(open_ones)}"
+        )
     assert {path for _, path, _ in open_ones} == PUBLIC == {"/health"}
 
 
@@ -122,13 +136,25 @@ BODY = json.dumps({"model": "markov", "prompt": "the ", "max_tokens": 1})
 def test_foreign_hosts_and_origins_are_refused(local: ServerThread, capsys: pytest.CaptureFixture[str]) -> None:
     port = local.port
     own = f"http://127.0.0.1:{port}"
-    allowed = [{}, {"host": f"localhost:{port}"}, {"host": "localhost"}, {"host": f"[::1]:{port}"}, {"host": "127.0.0.2"}]
+    allowed = [
+        {},
+        {"host": f"localhost:{port}"},
+        {"host": "localhost"},
+        {"host": f"[::1]:{port}"},
+        {"host": "127.0.0.2"},
+    ]
     allowed += [{"origin": own}, {"host": f"localhost:{port}", "origin": f"http://localhost:{port}"}]
     allowed += [{"origin": "https://notebook.example"}, {"sec-fetch-site": "same-origin"}]
     refused = [{"host": host} for host in ("evil.example", f"evil.example:{port}", "127.0.0.1.evil.example", "0.0.0.0")]
-    refused += [{"host": host} for host in ("10.0.0.1", "[::2]", "[fe80::1]", "", "localhost.evil", "localhost:x", "[::1")]
-    refused += [{"host": host} for host in ("2130706433", "0x7f000001", "localhost@evil.example", "evil.example#localhost")]
-    refused += [{"origin": origin} for origin in ("null", "http://evil.example", "http://localhost", "", "file://", "x")]
+    refused += [
+        {"host": host} for host in ("10.0.0.1", "[::2]", "[fe80::1]", "", "localhost.evil", "localhost:x", "[::1")
+    ]
+    refused += [
+        {"host": host} for host in ("2130706433", "0x7f000001", "localhost@evil.example", "evil.example#localhost")
+    ]
+    refused += [
+        {"origin": origin} for origin in ("null", "http://evil.example", "http://localhost", "", "file://", "x")
+    ]
     refused += [{"origin": f"http://127.0.0.1:{port + 1}"}, {"origin": f"http://evil.example:{port}"}]
     refused += [{"origin": f"http://localhost:{port}"}, {"origin": f"ftp://127.0.0.1:{port}"}, {"origin": own + "/"}]
     refused += [{"origin": "https://notebook.example.evil.example"}, {"origin": "http://notebook.example"}]
@@ -146,7 +172,9 @@ def test_foreign_hosts_and_origins_are_refused(local: ServerThread, capsys: pyte
         assert answer.status_code == 204 and answer.headers["access-control-allow-origin"] == "https://notebook.example"
         answer = http.get("/v1/models", headers={"origin": "https://notebook.example"})
         assert answer.headers["access-control-allow-origin"] == "https://notebook.example"
-        assert http.options("/v1/completions", headers={**preflight, "origin": "http://evil.example"}).status_code == 403
+        assert (
+            http.options("/v1/completions", headers={**preflight, "origin": "http://evil.example"}).status_code == 403
+        )
     with socket.create_connection(("127.0.0.1", port)) as raw:
         raw.sendall(b"GET /v1/models HTTP/1.0\r\n\r\n")
         assert b" 403 " in raw.recv(4096).split(b"\r\n")[0]

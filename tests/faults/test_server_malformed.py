@@ -11,9 +11,9 @@ from typing import Any
 
 import httpx2
 import pytest
-from small_generator import MarkovGenerator
 
 from groundup.server import ServerConfig, ServerThread, create_app
+from small_generator import MarkovGenerator
 
 pytestmark = [pytest.mark.row("17.2"), pytest.mark.faults]
 
@@ -165,7 +165,9 @@ def test_every_malformed_request_is_refused_and_the_next_one_works(capsys: pytes
                 assert good.status_code == 200, f"after {name}: {good.text}"
         made = sum(generator.made.values())
     with capsys.disabled():
-        print(f"\n{len(cases)} malformed requests (seed {seed}): {dict(statuses)}; 5xx: {sum(v for k, v in statuses.items() if k >= 500)}")
+        print(
+            f"\n{len(cases)} malformed requests (seed {seed}): {dict(statuses)}; 5xx: {sum(v for k, v in statuses.items() if k >= 500)}"
+        )
     assert wrong == []
     assert made == 2 * ((len(cases) + 9) // 10)  # only the good ones in between reached the model
 
@@ -190,4 +192,6 @@ def test_a_body_beyond_the_limit_is_refused_without_being_held(chunked: bool) ->
         assert peak < 3 * LIMIT
         assert http.post(server.url + "/v1/completions", json=TEXT).status_code == 200
         inside = {**TEXT, "prompt": "x" * (LIMIT - 200)}
-        assert http.post(server.url + "/v1/completions", json=inside).json()["error"]["code"] == "context_length_exceeded"
+        assert (
+            http.post(server.url + "/v1/completions", json=inside).json()["error"]["code"] == "context_length_exceeded"
+        )

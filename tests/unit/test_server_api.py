@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import httpx2
 import openai
 import pytest
-from small_generator import MarkovGenerator
 
 from groundup.core.types import Request, SamplingParams
 from groundup.server import ServerConfig, ServerThread, create_app
+from small_generator import MarkovGenerator
 
 pytestmark = pytest.mark.row("17.1")
 KEY = "a-key-for-tests"
@@ -69,7 +69,12 @@ def test_chat_is_what_the_generator_says(client: openai.OpenAI, generator: Marko
 def test_stream_is_the_same_text_with_usage(client: openai.OpenAI, generator: MarkovGenerator) -> None:
     chunks = list(
         client.chat.completions.create(
-            model="markov", messages=MESSAGES, seed=6, max_tokens=60, stream=True, stream_options={"include_usage": True}
+            model="markov",
+            messages=MESSAGES,
+            seed=6,
+            max_tokens=60,
+            stream=True,
+            stream_options={"include_usage": True},
         )
     )
     assert chunks[0].choices[0].delta.role == "assistant"
@@ -94,9 +99,7 @@ def test_several_choices_have_their_own_seeds(client: openai.OpenAI, generator: 
     answer = client.chat.completions.create(model="markov", messages=MESSAGES, n=3, seed=10, max_tokens=30)
     assert [c.message.content for c in answer.choices] == [alone(generator, 10 + j, 30) for j in range(3)]
     assert answer.usage is not None and (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (4, 90)
-    stream = client.chat.completions.create(
-        model="markov", messages=MESSAGES, n=3, seed=10, max_tokens=30, stream=True
-    )
+    stream = client.chat.completions.create(model="markov", messages=MESSAGES, n=3, seed=10, max_tokens=30, stream=True)
     texts = ["", "", ""]
     for chunk in stream:
         texts[chunk.choices[0].index] += chunk.choices[0].delta.content or ""
@@ -134,7 +137,10 @@ def test_completions_logprobs_offsets_and_echo(client: openai.OpenAI) -> None:
     for token, offset in zip(logprobs.tokens, logprobs.text_offset, strict=True):
         assert text[offset : offset + len(token)] == token
     assert logprobs.top_logprobs is not None and logprobs.token_logprobs is not None
-    assert all(top[token] == value for top, token, value in zip(logprobs.top_logprobs, logprobs.tokens, logprobs.token_logprobs))
+    assert all(
+        top[token] == value
+        for top, token, value in zip(logprobs.top_logprobs, logprobs.tokens, logprobs.token_logprobs)
+    )
     echoed = client.completions.create(model="markov", prompt="ünïcödé ", seed=3, max_tokens=30, echo=True)
     assert echoed.choices[0].text == "ünïcödé " + text
     parts = client.completions.create(model="markov", prompt="ünïcödé ", seed=3, max_tokens=30, echo=True, stream=True)
