@@ -72,7 +72,19 @@ def test_plain_utf8_is_read_as_it_is(text: str) -> None:
         ("naïve – “yes”".encode("cp1252"), False, "naïve – “yes”", "Windows-1252"),
         (b"\x81\xe9", False, "\x81é", "Latin-1"),
         ("donâ€™t stop, cafÃ©".encode(), False, "don’t stop, café", "encoded twice"),
+        (
+            "naïve here\nâ€œyesâ€\x9d there\nboth: ï â€™".encode(),
+            False,
+            "naïve here\n“yes” there\nboth: ï ’",
+            "twice",
+        ),
         ("donâ€™t".encode(), True, "donâ€™t", ""),
+        (
+            "“this is fine” but â€™ is shown as an example".encode(),
+            False,
+            "“this is fine” but â€™ is shown as an example",
+            "",
+        ),
         ("Ã is a letter, and so is Â".encode(), False, "Ã is a letter, and so is Â", ""),
     ],
 )

@@ -56,6 +56,7 @@ def find_files(path: str) -> list[FoundFile]:
         matches = sorted(set(glob.glob(str(wanted), recursive=True)))
         files = {file for match in map(Path, matches) for file in (_walk(match) if match.is_dir() else [match])}
         found = [FoundFile(file.relative_to(root).as_posix(), file) for file in files if file.is_file()]
+        found = [file for file in found if not SKIPPED_FOLDERS & set(file.name.split("/")[:-1])]
     else:
         raise DataError(
             f"{path} does not exist (looked in {Path.cwd()})",

@@ -53,7 +53,7 @@ class DocumentsStage:
         table = pipeline.table()
         if not written.documents:
             raise DataError(
-                f"no document was left of {table[0]['documents'] + sum(written.dropped.values())} from {source.name}",
+                f"no document was left of {sum(written.dropped.values())} from {source.name}",
                 hint=f"most were dropped for: {_most(written.dropped)}; loosen that step in the recipe",
             )
         card = _documents_card(source, written, table)

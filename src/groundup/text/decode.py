@@ -2,8 +2,8 @@
 
 Order of trust: a byte-order mark; Python's own declaration (PEP 263) in Python source; strict UTF-8; then Windows-1252,
 the commonest single-byte encoding of Western text, of which Latin-1 is the fallback for its five unassigned bytes. Text
-that was UTF-8 once and was read as Windows-1252 by somebody earlier ("donâ€™t") is turned back when the whole text
-allows it. Legacy East Asian encodings are not guessed at: convert such files, or give them a byte-order mark.
+that was UTF-8 once and was read as Windows-1252 by somebody earlier ("donâ€™t") is turned back. Legacy East Asian
+encodings are not guessed at: convert such files, or give them a byte-order mark.
 """
 
 from __future__ import annotations
@@ -21,8 +21,16 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+# Character -> the character of its Windows-1252 byte; the five bytes without one stand for themselves, as browsers do it.
+_WINDOWS_BYTES = {
+    ord(bytes([byte]).decode("cp1252")): byte
+    for byte in range(0x80, 0xA0)
+    if byte not in (0x81, 0x8D, 0x8F, 0x90, 0x9D)
+}
 # How the lead byte of a two- or three-byte UTF-8 sequence and its continuation look when read as Windows-1252.
 _MOJIBAKE = re.compile("[\u00c2\u00c3\u00e2\u00d0\u00d1][\u0080-\u00bf\u20ac\u201a-\u2122\u0152-\u0192]")
+_NOT_ASCII = re.compile("[^\x00-\x7f]+")
+_ENOUGH_RUNS = 3
 _SNIFF_BYTES = 8192
 
 
@@ -73,16 +81,27 @@ def decode(data: bytes, *, python: bool = False) -> Decoded:
 
 
 def undo_mojibake(text: str) -> str | None:
-    """The text before UTF-8 was misread as Windows-1252, or None where it was not.
+    """The text with what was UTF-8 and misread as Windows-1252 turned back, or None where nothing was.
 
-    Only when the *whole* text encodes as Windows-1252 and those bytes are valid UTF-8: by chance that is very rare.
+    Each run of non-ASCII characters is looked at alone: it is turned if it has bytes in Windows-1252 and those are valid
+    UTF-8. That happens by chance, so one or two such runs count only where they are all there are.
     """
     if text.isascii() or not _MOJIBAKE.search(text):
         return None
-    try:
-        return text.encode("cp1252").decode("utf-8")
-    except (UnicodeEncodeError, UnicodeDecodeError):
-        return None
+    turned = left = 0
+
+    def turn(run: re.Match[str]) -> str:
+        nonlocal turned, left
+        try:
+            made = run[0].translate(_WINDOWS_BYTES).encode("latin-1").decode("utf-8")
+        except (UnicodeEncodeError, UnicodeDecodeError):
+            left += 1
+            return run[0]
+        turned += 1
+        return made
+
+    result = _NOT_ASCII.sub(turn, text)
+    return result if turned >= _ENOUGH_RUNS or (turned and not left) else None
 
 
 def _declared(data: bytes) -> str:
