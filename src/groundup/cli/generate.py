@@ -1,0 +1,66 @@
+"""`groundup generate`: continue a prompt."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .opening import model_options, opened, sampling_options, sampling_params
+from .output import json_option, print_json, printable
+
+
+@click.command()
+@model_options
+@click.argument("prompt", default="-")
+@sampling_options
+@click.option("-n", "count", type=click.IntRange(1, 128), default=1, show_default=True, help="Completions to make.")
+@json_option
+def command(
+    model: Path, swaps: tuple[str, ...], dtype: str, prompt: str, count: int, as_json: bool, **given: Any
+) -> None:
+    """Continue PROMPT (or standard input) with MODEL, a model directory or a run.
+
+    \b
+    Examples:
+      groundup generate runs/quickstart/base "def read_lines(" --max-tokens 80
+      echo "Once upon a time" | groundup generate runs/tinystories -n 3 --seed 1 --json
+    """
+    from dataclasses import replace
+
+    from ..core.protocols import complete
+    from ..core.types import Request
+
+    params = sampling_params(given)
+    text = sys.stdin.read() if prompt == "-" else prompt
+    if prompt == "-":
+        text = text.removesuffix("\n")
+
+    def seeded(i: int) -> Any:
+        return params if params.seed is None else replace(params, seed=params.seed + i)
+
+    requests = [Request(prompt=text, params=seeded(i)) for i in range(count)]
+    with opened(model, swaps, dtype, max_batch_size=min(count, 16)) as engine:
+        if as_json or count > 1:
+            made = complete(engine, requests)
+            if as_json:
+                rows = [
+                    {
+                        "text": c.text,
+                        "finish_reason": c.finish_reason,
+                        "prompt_tokens": c.usage.prompt_tokens,
+                        "completion_tokens": c.usage.completion_tokens,
+                    }
+                    for c in made
+                ]
+                print_json({"prompt": text, "completions": rows})
+                return
+            for i, completion in enumerate(made, 1):
+                click.echo(f"--- {i}\n{text}{printable(completion.text)}")
+            return
+        click.echo(text, nl=False)
+        for _, chunk in engine.generate(requests):
+            click.echo(printable(chunk.text), nl=False)
+        click.echo()

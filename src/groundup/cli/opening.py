@@ -1,0 +1,70 @@
+"""Opening a model for a verb: the path, the user's own parts it may use, and a clear line while it loads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def model_options(function: F) -> F:
+    """MODEL, --swap and --dtype."""
+    for option in (
+        click.option("--dtype", type=click.Choice(["auto", "bfloat16", "float32"]), default="auto", show_default=True),
+        click.option(
+            "--swap", "swaps", multiple=True, metavar="KEY=FILE.py:CLASS",
+            help="A part of your own that this model was trained with, and may be run.",
+        ),
+        click.argument("model", type=click.Path(path_type=Path)),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def trusted_parts(swaps: tuple[str, ...]) -> tuple[str, ...]:
+    """The parts named by --swap, as a model records them: absolute `file.py:Name`."""
+    parts = []
+    for swap in swaps:
+        file, _, name = swap.partition("=")[2].rpartition(":")
+        parts.append(f"{Path(file).expanduser().resolve()}:{name}")
+    return tuple(parts)
+
+
+@contextmanager
+def opened(model: Path, swaps: tuple[str, ...], dtype: str, **options: Any) -> Iterator[Any]:
+    """The engine over a model directory or run."""
+    from .wiring import open_model
+
+    engine = open_model(model, trusted_parts=trusted_parts(swaps), dtype=dtype, **options)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def sampling_options(function: F) -> F:
+    """The flags of `chat` and `generate`, named as in the API."""
+    for option in (
+        click.option("--seed", type=int, help="The same seed gives the same text."),
+        click.option("--stop", multiple=True, help="End before this text; may be given several times."),
+        click.option("--min-p", type=float, default=0.0, show_default=True),
+        click.option("--top-p", type=float, default=0.95, show_default=True),
+        click.option("--top-k", type=int, default=0, show_default=True, help="0 keeps all tokens."),
+        click.option("--temperature", type=float, default=0.7, show_default=True, help="0 is greedy."),
+        click.option("--max-tokens", type=int, default=200, show_default=True),
+    ):
+        function = option(function)
+    return function
+
+
+def sampling_params(given: dict[str, Any]) -> Any:
+    """SamplingParams from the flags, which are taken out of `given`."""
+    from ..core.types import SamplingParams
+
+    names = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "seed", "stop")
+    return SamplingParams(**{name: given.pop(name) for name in names})
