@@ -56,8 +56,8 @@ def command(directory: Path, as_json: bool) -> None:
     if as_json:
         print_json({"runs": found})
         return
-    rows = [(r["run"], r["name"], ", ".join(r["stages"]), ", ".join(r["unfinished"]), r["seconds"]) for r in found]
-    print_table(f"{len(found)} runs in {directory}", ["run", "recipe", "done", "unfinished", "seconds"], rows)
+    listed = [(r["run"], r["name"], ", ".join(r["stages"]), ", ".join(r["unfinished"]), r["seconds"]) for r in found]
+    print_table(f"{len(found)} runs in {directory}", ["run", "recipe", "done", "unfinished", "seconds"], listed)
 
 
 def _headline(figures: dict[str, Any]) -> str:

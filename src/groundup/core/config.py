@@ -59,7 +59,7 @@ def node(*classes: Any) -> Any:
         return str(named)
 
     members = tuple(Annotated[cls, Tag(tag)] for tag, cls in by_type.items())
-    return Annotated[Union[(*members, Annotated[Use, Tag("use")])], Discriminator(tag_of)]  # type: ignore[return-value]
+    return Annotated[Union[(*members, Annotated[Use, Tag("use")])], Discriminator(tag_of)]
 
 
 def _type_tags(cls: Any) -> tuple[str, ...]:
@@ -104,7 +104,7 @@ def parse(cls: type[T], data: Mapping[str, Any], *, path: str = "") -> T:
     from pydantic import ValidationError
 
     try:
-        return _adapter(cls).validate_json(json.dumps(data), strict=True)  # type: ignore[no-any-return]
+        return _adapter(cls).validate_json(json.dumps(data), strict=True)  # type: ignore[no-any-return,arg-type]
     except ValidationError as failure:
         raise _explain(cls, failure, data, path) from None
     except (TypeError, ValueError) as failure:
@@ -237,7 +237,7 @@ def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[str,
     """`key.path=value` laid over a recipe; the value is read as YAML (so 3, 1e-3, true, [a, b] have their types)."""
     import yaml
 
-    result = json.loads(json.dumps(data))
+    result: dict[str, Any] = json.loads(json.dumps(data))
     for text in overrides:
         key, sign, raw = text.partition("=")
         if not sign or not _KEY.fullmatch(key):
@@ -255,7 +255,7 @@ def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[str,
 
 def apply_swaps(data: dict[str, Any], swaps: Sequence[str]) -> dict[str, Any]:
     """`key.path=file.py:Class` puts the user's part at that node, with the node it replaces under `replaces`."""
-    result = json.loads(json.dumps(data))
+    result: dict[str, Any] = json.loads(json.dumps(data))
     for text in swaps:
         key, sign, target = text.partition("=")
         if not sign or ".py:" not in target or not _KEY.fullmatch(key):

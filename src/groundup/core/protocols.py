@@ -98,6 +98,10 @@ class Tracker(Protocol):
 
     def event(self, kind: str, message: str, **fields: Any) -> None: ...
 
+    def rewind(self, step: int) -> None:
+        """Forget metrics of steps after `step`: the run goes on from there."""
+        ...
+
 
 def complete(generator: Generator, requests: Sequence[Request]) -> list[Completion]:
     """Run the requests to their end and join the chunks of each."""

@@ -18,6 +18,8 @@ class Examples:
     source: ExampleSource
     num_examples: int
     """One epoch."""
+    example_name: str
+    """What one is, in words."""
     context_tokens: int
     bytes_per_token: float
     """UTF-8 bytes of validation text per token; 0 where it makes no sense."""
@@ -67,6 +69,7 @@ def _windows(directory: Path, objective: Objective, context_tokens: int, within_
     return Examples(
         source=WindowSource(windows),
         num_examples=windows.num_windows,
+        example_name=f"{context_tokens} tokens",
         context_tokens=context_tokens,
         bytes_per_token=held_out.text_bytes / max(1, held_out.num_tokens),
         validation_examples=validation,
@@ -113,6 +116,7 @@ def _conversations(
     return Examples(
         source=ChatSource(train, seed),
         num_examples=len(train),
+        example_name="conversations",
         context_tokens=context_tokens,
         bytes_per_token=0.0,
         validation_examples=validation,

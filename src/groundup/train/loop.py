@@ -193,7 +193,7 @@ class Loop:
             with self.settings.autocast():
                 output = self.objective.loss(self.call, batch)
             share = weight / total
-            (output.loss * share).backward()
+            (output.loss * share).backward()  # type: ignore[no-untyped-call]
             loss = loss + output.loss.detach().float() * share
             for name, value in output.metrics.items():
                 sums[name] = sums.get(name, 0.0) + value * share

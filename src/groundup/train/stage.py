@@ -32,6 +32,7 @@ from .settings import PrecisionConfig, Settings, choose_settings, gemm_peak
 from .stability import StabilityConfig
 
 BITS = math.log(2)
+ObjectiveNode = node(CausalConfig, SFTConfig)
 _RESERVE = 0.06
 """Share of a time budget kept for evaluations, samples and checkpoints."""
 
@@ -43,7 +44,7 @@ class TrainStage:
     """The stage whose model is trained."""
     data: str = "tokens"
     """The stage with token shards (causal) or instruction examples (sft)."""
-    objective: node(CausalConfig, SFTConfig) = CausalConfig()
+    objective: ObjectiveNode = CausalConfig()
     optimizer: OptimizerNode
     schedule: ScheduleNode = ScheduleConfig()
     precision: PrecisionConfig = PrecisionConfig()
@@ -213,7 +214,7 @@ class TrainStage:
         write_json(path, plan)
         context.tracker.event("plan", f"{num_steps} steps", **plan)
         context.progress.say(
-            f"  {num_steps:,} steps of {self.batch_size} x {examples.context_tokens} tokens; {settings.dtype}, "
+            f"  {num_steps:,} steps of {self.batch_size} x {examples.example_name}; {settings.dtype}, "
             f"{settings.threads} threads{', compiled' if settings.compile else ''}; "
             f"peak measured {peak / 1e9:,.0f} GFLOP/s"
         )

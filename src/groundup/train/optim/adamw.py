@@ -41,7 +41,8 @@ class AdamW(torch.optim.Optimizer):
                 self._one_pass(group, params)
             else:
                 for p in params:
-                    update(p, p.grad, self.state[p], group)  # type: ignore[arg-type]
+                    assert p.grad is not None
+                    update(p, p.grad, self.state[p], group)
 
     def _one_pass(self, group: dict[str, Any], params: list[Tensor]) -> None:
         states = [self.state[p] for p in params]
@@ -51,7 +52,7 @@ class AdamW(torch.optim.Optimizer):
         torch._foreach_add_(steps, 1)
         torch._fused_adamw_(
             params,
-            [p.grad for p in params],
+            [p.grad for p in params if p.grad is not None],
             [s["mean"] for s in states],
             [s["variance"] for s in states],
             [],
