@@ -1,4 +1,4 @@
-"""A thousand random templates, each with a random conversation: strings and loss masks equal those of transformers (row 8.2).
+"""A thousand random conversations under 100 random templates: strings and loss masks equal those of transformers (row 8.2).
 
 Templates are put together from what published ones use: white space control of every kind, filters, methods, namespaces, macros,
 nested and filtered loops, conditions on roles, generation blocks around different parts.
@@ -17,7 +17,7 @@ from groundup.tokenizers.chat_template import ChatTemplate
 
 pytestmark = pytest.mark.row("8.2")
 
-CASES = 1000
+CASES, CONVERSATIONS = 1000, 10
 
 
 def random_template(rng: random.Random) -> str:
@@ -121,15 +121,18 @@ def random_template(rng: random.Random) -> str:
     )
 
 
-def test_a_thousand_random_templates(both):  # noqa: F811
+def test_random_templates(both):  # noqa: F811
     theirs, ours = both
     seed = random.randrange(1 << 30)
     print("seed", seed)
     rng = random.Random(seed)
     tool = {"type": "function", "function": {"name": "f", "parameters": {"é": [1, "<"]}}}
     compared = refused = learned = 0
+    source = ""
     for case in range(CASES):
-        source = random_template(rng)
+        if case % CONVERSATIONS == 0:
+            source = random_template(rng)
+            template = ChatTemplate(source, SPECIAL)
         messages, tools = conversation(rng, wild=rng.random() < 0.2), rng.choice([None, [tool]])
         given = dict(chat_template=source, tools=tools)
         try:
@@ -139,10 +142,9 @@ def test_a_thousand_random_templates(both):  # noqa: F811
             )
         except Exception:
             with pytest.raises(GroundupError):
-                ChatTemplate(source, SPECIAL).render(messages, tools=tools, add_generation_prompt=True)
+                template.render(messages, tools=tools, add_generation_prompt=True)
             refused += 1
             continue
-        template = ChatTemplate(source, SPECIAL)
         assert template.render(messages, tools=tools, add_generation_prompt=True) == text, (case, source, messages)
         made = encode_chat(messages, ours, template, tools=tools)
         assert made.input_ids.tolist() == expected["input_ids"], (case, source, messages)

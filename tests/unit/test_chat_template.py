@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from groundup.core.errors import TokenizerError
-from groundup.tokenizers.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate, load_chat_template
+from groundup.tokenizers.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate, describe, load_chat_template
 
 pytestmark = pytest.mark.row("8.2")
 
@@ -129,3 +129,18 @@ def test_renderings_of_many_threads_do_not_meet():
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_description():
+    found = describe(ChatTemplate(DEFAULT_CHAT_TEMPLATE))
+    assert found["generation_prompt"] == "<|im_start|>assistant\n" and found["end_of_turn"] == "<|im_end|>"
+    assert found["system"] and found["tools"] and found["marks_generation"]
+    plain = describe(
+        ChatTemplate(
+            "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no') }}{% endif %}{{ m.content }}|{% endfor %}"
+        )
+    )
+    assert plain["end_of_turn"] == "|" and plain["generation_prompt"] == ""
+    assert not plain["system"] and not plain["tools"] and not plain["marks_generation"]
+    moving = describe(ChatTemplate("{{ messages[-1].content }}"))
+    assert moving["end_of_turn"] is None

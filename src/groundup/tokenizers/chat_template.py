@@ -222,6 +222,42 @@ class ChatTemplate:
         return self._run({**values, "messages": probe}, False, _budget())[0].rstrip().endswith("x")
 
 
+def describe(template: ChatTemplate) -> dict[str, Any]:
+    """What a template does, found by rendering: generation_prompt and end_of_turn (texts around an assistant's turn; None where
+    it cannot be told), system and tools (whether it shows them), marks_generation, and an example.
+    """
+    question = {"role": "user", "content": "QUESTION"}
+    talk = [question, {"role": "assistant", "content": "ANSWER"}]
+    tool = {"type": "function", "function": {"name": "TOOL", "parameters": {"type": "object", "properties": {}}}}
+
+    def shows(word: str, messages: Sequence[Message], tools: Any = None) -> bool:
+        try:
+            return word in template.render(messages, tools=tools)
+        except (RequestError, TokenizerError):
+            return False
+
+    found: dict[str, Any] = {
+        "characters": len(template.source),
+        "marks_generation": template.marks_generation,
+        "system": shows("SYSTEM", [{"role": "system", "content": "SYSTEM"}, *talk]),
+        "tools": shows("TOOL", talk, [tool]),
+        "generation_prompt": None,
+        "end_of_turn": None,
+        "example": None,
+    }
+    try:
+        before, asked = template.render([question]), template.render([question], add_generation_prompt=True)
+        if asked.startswith(before):
+            found["generation_prompt"] = asked[len(before) :]
+        found["example"], spans = template.render_with_spans(talk)
+        said = found["example"][spans[-1][0] : spans[-1][1]] if spans else ""
+        if "ANSWER" in said:
+            found["end_of_turn"] = said.rpartition("ANSWER")[2]
+    except (RequestError, TokenizerError):
+        pass
+    return found
+
+
 def _budget() -> Budget:
     return Budget(steps=MAX_STEPS, chars=MAX_OUTPUT_CHARS, seconds=MAX_SECONDS)
 

@@ -64,7 +64,7 @@ class Budget:
         self.steps_left = steps
         self.chars = chars
         """Characters that one value, or all that is written, may have."""
-        self.chars_left = chars * 8
+        self.chars_left = chars * 32
         """Characters of everything that is made on the way."""
         self.written_left = chars * 2
         """Characters written by output statements, in blocks and macros too; what is written twice counts twice."""
