@@ -61,7 +61,7 @@ def test_filters_equal_transformers(case, trial) -> None:  # type: ignore[no-unt
 @pytest.mark.row("5.5")
 @pytest.mark.parametrize("trial", range(4))
 def test_the_whole_chain_equals_transformers(case, trial) -> None:  # type: ignore[no-untyped-def]
-    rng, logits, history = case
+    _, logits, history = case
     params = SamplingParams(temperature=0.7, top_k=20, top_p=0.9, min_p=0.02, repetition_penalty=1.3)
     plan = SamplingPlan([RowSettings(params, seed=0, prompt_length=12)] * 4)
     chain = transformers.LogitsProcessorList(

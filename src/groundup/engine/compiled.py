@@ -70,8 +70,8 @@ class CompiledStep:
         for name, parameter in model.named_parameters():
             if parameter.dtype != dtype or parameter.device.type != "cpu" or not parameter.is_contiguous():
                 raise Unsupported(f"{name} is not a contiguous {dtype} tensor on the CPU")
-        known = (nn.Linear, nn.Embedding, nn.Identity, nn.ModuleList, Block, Attention, Gated, MLP)
-        known += (RMSNorm, LayerNorm, Rope, NoPosition, Decoder)
+        known = {nn.Linear, nn.Embedding, nn.Identity, nn.ModuleList, Block, Attention, Gated, MLP, RMSNorm, LayerNorm}
+        known |= {Rope, NoPosition, Decoder}
         shapes = set()
         for name, module in model.named_modules():
             if type(module) not in known:
@@ -92,6 +92,10 @@ class CompiledStep:
         tensor = tensor.detach()
         self._kept.append(tensor)  # what the kernel reads by address stays alive as long as it may be read
         return tensor.data_ptr()
+
+    def enter_thread(self) -> None:
+        """Numba keeps the number of threads by calling thread."""
+        self._kernels.set_threads(self.threads)
 
     def refresh(self) -> None:
         """Look up where the weights are, again."""
@@ -116,6 +120,7 @@ class CompiledStep:
         self._row_floats[k.LOGIT_CAP] = config.logit_softcap or 0.0
         self._row_floats[k.FINAL_EPS] = eps
         self._pools: list[Tensor] = []
+        self._turns: list[Tensor] = []
 
     def _norm(self, norm: nn.Module) -> tuple[int, int, int, float]:
         """Kind, addresses of weight and bias, eps."""
@@ -165,13 +170,14 @@ class CompiledStep:
     def _locate(self, memories: Sequence[Memory], positions: int) -> None:
         """Room for `positions` in all memories, and where they and the rotary tables are."""
         k = self._kernels
-        if self._pools and self._pools[0] is memories[0].keys and self._table[0, k.CAPACITY] >= positions:  # type: ignore[attr-defined]
+        same = len(self._pools) == len(memories) and all(p is m.keys for p, m in zip(self._pools, memories))  # type: ignore[attr-defined]
+        if same and self._table[0, k.CAPACITY] >= positions:
             return
-        self._pools = []
+        self._pools, self._turns = [], []
         for number, memory in enumerate(memories):
             assert isinstance(memory, KeyValues)
             memory.reserve(positions)
-            self._pools += [memory.keys, memory.values]
+            self._pools.append(memory.keys)
             row = self._table[number]
             row[k.KEYS], row[k.VALUES] = memory.keys.data_ptr(), memory.values.data_ptr()
             row[k.CAPACITY] = memory.keys.shape[2]
@@ -185,12 +191,14 @@ class CompiledStep:
                     angles = torch.outer(torch.arange(capacity).double(), rope_frequencies(rope.rotated, rope.config))
                     turns[key] = angles.cos().float(), angles.sin().float()
                 cos, sin = turns[key]
-                self._pools += [cos, sin]
+                self._turns += [cos, sin]
                 self._table[number, k.COS], self._table[number, k.SIN] = cos.data_ptr(), sin.data_ptr()
         if self._scores.shape[1] < capacity:
             self._scores = np.empty((self.threads, capacity), np.float32)
 
-    def __call__(self, memories: Sequence[Memory], ids: Sequence[int], lengths: Sequence[int], first_row: int) -> Tensor:
+    def __call__(
+        self, memories: Sequence[Memory], ids: Sequence[int], lengths: Sequence[int], first_row: int
+    ) -> Tensor:
         """One new id per row -> float32 logits [B, V], valid until the next call."""
         self._locate(memories, max(lengths) + 1)
         count = len(ids)

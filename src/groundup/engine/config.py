@@ -19,6 +19,9 @@ class EngineConfig:
     dtype: Literal["model", "auto", "bfloat16", "float32"] = "model"
     """Numbers that the weights are kept and multiplied in. model: as given, sharing its parameters. auto: whichever of
     bfloat16 and float32 decodes faster here, measured when the engine starts."""
+    compile: Literal["auto", "always", "never"] = "auto"
+    """Decode through one compiled step (compiled.py) where the model is made of standard parts. auto: from 8 million
+    parameters on; compiling takes about 20 seconds of one core, once a machine, and smaller models are quick without it."""
     prefill_chunk_tokens: int = 512
     """Prompt tokens worked on between two decode steps: larger finishes prompts sooner, smaller keeps streams smooth."""
     threads: int | None = None

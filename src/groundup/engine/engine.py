@@ -28,7 +28,9 @@ from ..nn.protocols import Sampler
 from ..tokenizers.chat_template import load_chat_template
 from ..tokenizers.load import load_tokenizer
 from ..tokenizers.stream import StreamDecoder
+from .compiled import CompiledStep
 from .config import EngineConfig
+from .dtype import faster_dtype, in_dtype
 from .load import bos_of, eos_ids_of
 from .runner import ModelRunner
 from .scheduler import EngineStats, Scheduler
@@ -39,6 +41,8 @@ from .validate import check_length, check_params, check_prompt_ids
 if TYPE_CHECKING:
     from types import TracebackType
 
+_COMPILE_FROM_PARAMETERS = 8_000_000
+"""Below this a step of the module is a few milliseconds, and the compiler's time is rarely earned back."""
 _SCORE_TOKENS_PER_CALL = 4096
 """Padded tokens of one scoring pass: enough to be limited by arithmetic, small beside the weights."""
 _LONGEST_TOKEN_BYTES = 256
@@ -80,7 +84,8 @@ class Engine:
         self.bos_id = bos_id
         self.add_bos = add_bos
         self.name = name
-        self._model = model
+        self._source = model
+        self._model = model = self._in_wanted_dtype(model)
         self._vocab_size = min(model.config.vocab_size, tokenizer.vocab_size)
         if tokenizer.vocab_size > model.config.vocab_size:
             raise ModelError(
@@ -91,7 +96,7 @@ class Engine:
         self._special_ids = frozenset(tokenizer.special_ids.values())
         # Outside of the no-grad calls, so that a training loop that shares the model may use the tables too.
         model.prepare_positions(self.max_context_tokens)
-        self._runner = ModelRunner(model, self.config.max_batch_size + 1)
+        self._runner = ModelRunner(model, self.config.max_batch_size + 1, one_token=self._compiled(model))
         self._scheduler = Scheduler(
             self._runner,
             tokenizer,
@@ -134,6 +139,29 @@ class Engine:
             name=directory.name,
             samplers=samplers,
         )
+
+    def _in_wanted_dtype(self, model: Decoder) -> Decoder:
+        match self.config.dtype:
+            case "model":
+                return model
+            case "auto":
+                return in_dtype(model, faster_dtype(model))
+            case "bfloat16":
+                return in_dtype(model, torch.bfloat16)
+            case "float32":
+                return in_dtype(model, torch.float32)
+
+    def _compiled(self, model: Decoder) -> CompiledStep | None:
+        wanted = self.config.compile
+        if wanted == "never" or (wanted == "auto" and model.num_parameters() < _COMPILE_FROM_PARAMETERS):
+            return None
+        rows = self.config.max_batch_size + 1
+        made = CompiledStep.of(model, rows, self.config.threads or torch.get_num_threads())
+        if isinstance(made, str):
+            if wanted == "always":
+                raise ModelError(f"this model cannot be compiled: {made}", hint="use compile: auto")
+            return None
+        return made
 
     def _context(self, model: Decoder) -> int:
         made_for = model.config.max_position_embeddings
@@ -302,15 +330,18 @@ class Engine:
     def sync_weights(self, source: torch.nn.Module | Mapping[str, Tensor] | None = None) -> int:
         """Use new weights from the next token on; returns the new version, which later chunks carry.
 
-        None: the shared parameters were changed in place. A module or a state dict: copy its values. What runs is read again
+        None: the values of the model that the engine was made with (which it shares, unless it runs in another dtype). A
+        module or a state dict: those values. What runs is read again
         under the new weights, so that no token is made from a mixture of old memories and new weights.
         """
 
         def swap() -> int:
-            if source is not None:
-                state = source.state_dict() if isinstance(source, torch.nn.Module) else source
+            new = source
+            if new is None and self._model is not self._source:
+                new = self._source
+            if new is not None:
                 with torch.no_grad():
-                    self._model.load_state_dict(state)
+                    self._model.load_state_dict(new.state_dict() if isinstance(new, torch.nn.Module) else new)
             self._scheduler.weights_version += 1
             self._scheduler.read_again()
             return self._scheduler.weights_version
@@ -332,6 +363,11 @@ class Engine:
     @property
     def stats(self) -> EngineStats:
         return self._scheduler.stats
+
+    @property
+    def compiled(self) -> bool:
+        """Do decode steps go through the compiled step?"""
+        return self._runner.one_token is not None
 
     @property
     def closed(self) -> bool:

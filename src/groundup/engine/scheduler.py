@@ -149,6 +149,7 @@ class Scheduler:
         try:
             if self.config.threads is not None:
                 torch.set_num_threads(self.config.threads)
+            self.runner.enter_thread()
             while self._receive():
                 self._drop_cancelled()
                 self._step()

@@ -41,7 +41,6 @@ QK_NONE, QK_HEAD, QK_FULL = range(3)
 ACT_RELU, ACT_RELU2, ACT_GELU, ACT_GELU_TANH, ACT_SILU = range(5)
 
 
-
 @intrinsic
 def _wide(typing_context: Any, value: Any) -> Any:
     """A stored number as float32: bfloat16 is its upper half."""
@@ -345,7 +344,15 @@ def _embed_rows(model, model_floats, ids, lengths, x, like):  # type: ignore[no-
 
 @njit(fastmath=True, nogil=True, error_model="numpy")
 def _layer_norm_of(layer, numbers, x, out, weight, bias, like):  # type: ignore[no-untyped-def]
-    _norm(x, out, layer[NORM_KIND] if layer[weight] != 0 else NORM_NONE, layer[weight], layer[bias], numbers[NORM_EPS], like)
+    _norm(
+        x,
+        out,
+        layer[NORM_KIND] if layer[weight] != 0 else NORM_NONE,
+        layer[weight],
+        layer[bias],
+        numbers[NORM_EPS],
+        like,
+    )
 
 
 @njit(fastmath=True, nogil=True, error_model="numpy")
