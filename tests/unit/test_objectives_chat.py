@@ -113,12 +113,13 @@ def test_a_model_learns_the_answers_and_not_the_questions():
     ]
     objective = SFT(SFTConfig(context_tokens=160, chunk_tokens=32))
     source = ChatSource([encode_chat(talk, tokenizer, template) for talk in talks], seed=1)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=5e-3, weight_decay=0.0)
-    for step in range(40):
+    for step in range(60):
         out = objective.loss(model, objective.collate(source.take(step, 2)))
-        optimiser.zero_grad()
+        model.zero_grad()
         out.loss.backward()
-        optimiser.step()
+        with torch.no_grad():
+            for parameter in model.parameters():  # signs alone are enough of an optimiser here
+                parameter -= 4e-3 * (1 - step / 60) * parameter.grad.sign()
     assert float(out.metrics["accuracy"]) == 1.0 and out.loss.item() < 0.2
     for talk in talks:
         ids = tokenizer.encode(template.render(talk[:1], add_generation_prompt=True), allow_special=True)
