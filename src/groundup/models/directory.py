@@ -51,6 +51,7 @@ TOKENIZER_FILES = (
     "merges.txt",
     "vocab.txt",
     "tokenizer.model",
+    "char_tokenizer.json",
     CHAT_TEMPLATE,
 )
 _ID_KEYS = ("bos_token_id", "eos_token_id", "pad_token_id")
@@ -338,7 +339,7 @@ def copy_tokenizer_files(source: Path, target: Path) -> list[str]:
     ArtifactError if `source` has no tokenizer.
     """
     copied = [name for name in TOKENIZER_FILES if (Path(source) / name).is_file()]
-    if not {"tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt"} & set(copied):
+    if not {"tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "char_tokenizer.json"} & set(copied):
         raise ArtifactError(f"{source} has no tokenizer files ({', '.join(TOKENIZER_FILES[:2])}, ...)")
     for name in copied:
         copy_into(Path(source) / name, Path(target) / name)
