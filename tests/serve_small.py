@@ -1,6 +1,6 @@
 """A server in a process of its own, for tests that need one: `python tests/serve_small.py MODE`. Prints its URL as JSON.
 
-markov: the small generator. plain: it without chat. hostile: a generator whose text attacks the page. engine: the real
+markov: the small generator. plain: it without chat. hostile: it, until it is asked to attack the page. engine: the real
 engine over a small random decoder. held: makes a token only when a line arrives on standard input.
 """
 
@@ -25,8 +25,14 @@ HOSTILE = (
 )
 
 
+HOSTILE_WORD = "attack"
+
+
 class HostileGenerator(MarkovGenerator):
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Chunk]]:
+        if HOSTILE_WORD not in self._prompt(requests[0]):
+            yield from super().generate(requests)
+            return
         for i in range(0, len(HOSTILE), 7):
             yield 0, Chunk(text=HOSTILE[i : i + 7], token_ids=(i,))
         yield 0, Chunk(finish_reason="stop", usage=Usage(prompt_tokens=3, completion_tokens=len(HOSTILE) // 7))

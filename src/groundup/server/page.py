@@ -72,7 +72,7 @@ class _Page:
         ui.add_css(_shipped("page.css"))
         ui.add_body_html(f"<script type='module'>{_shipped('page.js')}</script>")
         self._bar()
-        self.talk = ui.element("main").classes("gu-talk").props('aria-live="polite" aria-label="Conversation"')
+        self.talk = ui.element("div").classes("gu-talk").props('role=log aria-label="Conversation"')
         self._welcome()
         self._foot()
         ui.on("gu-stop", self._stop)

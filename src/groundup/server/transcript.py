@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -19,6 +20,10 @@ class Segment:
     language: str = ""
 
 
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Terminal controls, and marks that turn the direction of what follows: they can only mislead a reader."""
+
+
 def segments(text: str) -> list[Segment]:
     """Cut at lines that begin with a fence; an open fence at the end (the model is still writing) is code too."""
     found: list[Segment] = []
@@ -31,7 +36,7 @@ def segments(text: str) -> list[Segment]:
             found.append(Segment(body.strip("\n"), code, (language or "") if code else ""))
         lines.clear()
 
-    for line in text.split("\n"):
+    for line in _UNSEEN.sub("", text).split("\n"):
         if line.lstrip().startswith(FENCE):
             close(language is not None)
             language = line.strip().strip("`")[:20] if language is None else None
