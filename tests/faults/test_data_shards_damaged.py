@@ -97,12 +97,16 @@ def test_one_damaged_shard(
 
 
 @pytest.mark.parametrize("damage", ["object array", "starts missing"])
-def test_starts_are_checked_without_their_hash(whole: Path, tmp_path: Path, damage: str) -> None:
+def test_starts_are_checked_without_their_hash(
+    whole: Path, tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     directory = tmp_path / "tokens"
     shutil.copytree(whole, directory)
     name = TokenShards.open(directory, "train").index.splits["train"][1].name
     _DAMAGES[damage][0](directory / f"{name}.tokens")
     assert [n for n, _ in TokenShards.open(directory, "train", contents=False).quarantined] == [name]
+    assert not (tmp_path / "canary").exists(), "a pickle was opened"
 
 
 def test_all_damaged_is_an_error_that_names_one(whole: Path, tmp_path: Path) -> None:

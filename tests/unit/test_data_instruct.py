@@ -225,7 +225,7 @@ def test_one_text_is_not_asked_for_by_name() -> None:
 def test_passages_cover_a_text_in_order() -> None:
     text = "\n\n".join(f"{i}: {_STORY}" for i in range(5))
     passages = list(passages_of(text))
-    assert all(120 <= len(p) <= 700 for p in passages)
+    assert all(100 <= len(p) <= 700 for p in passages)
     place = 0
     for passage in passages:
         place = text.index(passage, place) + len(passage)

@@ -56,6 +56,7 @@ def test_a_file_and_a_glob_and_home(folder: Path, monkeypatch: pytest.MonkeyPatc
     assert [d.id for d in read(f"{folder}/su*")] == ["sub/c.rst", "sub/deeper/d.py"]
     monkeypatch.setenv("HOME", str(folder))
     assert [d.id for d in read("~/sub")] == ["c.rst", "deeper/d.py"]
+    assert FilesSource(path=str(folder / "sub")).name == FilesSource(path="~/sub").name == "files under ~/sub"
     monkeypatch.chdir(folder)
     assert [d.id for d in read("sub/*.rst")] == ["c.rst"]
     with pytest.raises(DataError, match="nowhere does not exist"):

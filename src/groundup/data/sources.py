@@ -54,7 +54,9 @@ class FilesSource(FileReading):
 
     @property
     def name(self) -> str:
-        return f"files under {self.path}"
+        path = Path(self.path).expanduser()
+        home = Path.home()  # cards are published; whose home it was is nobody's business
+        return f"files under {Path('~', path.relative_to(home)) if path.is_relative_to(home) else path}"
 
     def documents(self) -> Iterator[Document]:
         found = find_files(self.path)

@@ -71,10 +71,12 @@ def passages_of(text: str) -> Iterator[str]:
     waiting = ""
     for paragraph in re.split(r"\n\s*\n", text):
         waiting = f"{waiting}\n\n{paragraph.strip()}".strip()
-        while len(waiting) > _MAX_PASSAGE:
-            piece = _shorten(waiting, _MAX_PASSAGE)
-            yield piece
-            waiting = waiting[len(piece) :].strip()
+        start = 0  # not cut off at the front each time: a text without paragraphs would be copied over and over
+        while len(waiting) - start > _MAX_PASSAGE:
+            piece = _shorten(waiting[start : start + _MAX_PASSAGE + 1], _MAX_PASSAGE)
+            yield piece.lstrip()
+            start += len(piece)
+        waiting = waiting[start:].strip()
         if len(waiting) >= _MIN_PASSAGE:
             yield waiting
             waiting = ""
