@@ -245,6 +245,8 @@ def test_questions_are_scored_by_kind_beside_nearest_and_most_common(finished: t
         assert list(rows) == ["sft", "nearest training example", "most common answer"]
         assert rows["sft"]["count"] == 20 and not rows["sft"].get("baseline")
         assert rows["most common answer"]["baseline"] and rows["sft"]["value"] == 0.5
+    together = evaluation(run, "exact_match", "all questions")["rows"]
+    assert (together[0]["count"], together[0]["value"]) == (40, 0.5)
     answered = [json.loads(line) for line in (run / "evaluate" / "questions-sft.jsonl").read_text().splitlines()]
     assert len(answered) == 40 and sum(row["score"] for row in answered) == 20
     assert read_json(run / "report.json")["stages"]["evaluate"]["figures"]["exact_match"] == 0.5
@@ -285,6 +287,8 @@ def test_the_report_has_every_figure_of_a_real_run(finished: tuple[Path, list[NG
         "1 of loss",
     ):
         assert part in text, part
+    own = shown(evaluation(run, "bits_per_byte")["rows"][1]["value"])[:4]
+    assert f"text it has never seen in {own}" in text and "It answered 50 % of held-out questions" in text
     assert page.tags["svg"] >= 8 and page.tags["b"] >= 5
     assert str(report["environment"]["python"]) in text and str(report["seed"]) in text
 

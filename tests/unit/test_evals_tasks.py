@@ -248,6 +248,8 @@ def test_bare_prompts_work_too() -> None:
     assert judged("f(x): return x\n", prompt="def ")[0] == 1.0
     assert judged("f(x):\n    return x\nf(1)\n", prompt="def ")[0] == 1.0
     assert judged("(x):\n  return x", prompt="def name")[0] == 1.0
+    # An error under `from __future__ import annotations`, which is the judge's own and not the generated text's.
+    assert judged("(x: (y := int)):\n    return x\n", prompt="def name")[0] == 1.0
 
 
 def test_nothing_is_run(tmp_path: Path) -> None:

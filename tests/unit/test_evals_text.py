@@ -277,5 +277,6 @@ class Syllables:
 def test_token_unigram_counts_tokens_and_bytes_apart() -> None:
     score = text_score(TokenUnigram(Syllables(), ["lala lu"]), "lalu")
     assert score["tokens"] == 2 and score["bytes"] == 4 and score["unit"] == "token"
+    assert score["bits_per_byte"] == pytest.approx(score["nats"] / math.log(2) / 4)
     total = 4 + 258  # la la space lu, and one for each of the vocabulary
     assert score["nats"] == pytest.approx(-math.log(3 / total) - math.log(2 / total))

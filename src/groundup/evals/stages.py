@@ -29,8 +29,11 @@ from .text import TextScore, combined, score_texts
 
 _HELD_OUT = ("test", "validation")
 # Pieces of at most this much of each document, so that a few long ones are not most of the measurement.
-_MAX_DOCUMENT_CHARACTERS = 32_768
-_TRAINING_FUNCTIONS = 5000
+_MAX_DOCUMENT_CHARACTERS = 10_000
+# What begins at the margin after a function has ended: no need to write on.
+_AFTER_FUNCTION = ("\ndef ", "\nclass ", "\n@", "\nif ", "\nasync def ")
+_FORBIDDEN = -100.0
+_MOST_BIASES = 300  # what the OpenAI API takes
 # A token of code is about four bytes: the byte baseline gets to write as much as the model.
 _BYTES_PER_TOKEN = 4
 _SHOWN_CHARACTERS = 1200
@@ -130,7 +133,12 @@ class _Evaluation:
             self.token_unigram = TokenUnigram(model.tokenizer, self.training)
         abilities = model.capabilities.abilities
         if self.functions is not None:
-            params = SamplingParams(temperature=0.0, max_tokens=self.stage.function_tokens)
+            params = SamplingParams(
+                temperature=0.0,
+                max_tokens=self.stage.function_tokens,
+                stop=_AFTER_FUNCTION,
+                logit_bias=_no_specials(model.tokenizer),
+            )
             result = self._ask(name, "functions", model, self.functions, params)
             self.function_results.append(result)
             self._show(result, "functions", 2, text=lambda r: r.verdict.details["source"][len(r.example.prompt) :])
@@ -168,7 +176,7 @@ class _Evaluation:
             return None
         found: list[TaskExample] = []
         for split in _HELD_OUT:
-            found += _functions_of(documents, split, limit=None)
+            found += _functions_of(documents, split)
         if not found:
             self.skipped["functions_compile"] = "no Python function with a docstring in the held-out documents"
             return None
@@ -267,7 +275,7 @@ class _Evaluation:
     def _function_tables(self) -> Iterator[dict[str, Any]]:
         if self.functions is None:
             return
-        training = list(_functions_of(self.context.inputs[self.stage.documents], "train", limit=_TRAINING_FUNCTIONS))
+        training = [example for text in self.training for example in find_functions(text)]
         rng = random.Random(self.context.seed)
         unigram = ByteUnigram(self.training)
         num_bytes = _BYTES_PER_TOKEN * self.stage.function_tokens
@@ -353,15 +361,19 @@ def _training_texts(directory: Path, limit_bytes: int, seed: int) -> Iterator[st
             yield piece
 
 
-def _functions_of(directory: Path, split: str, *, limit: int | None) -> list[TaskExample]:
+def _functions_of(directory: Path, split: str) -> list[TaskExample]:
     """Functions with docstrings of the Python documents of a split."""
-    found: list[TaskExample] = []
-    for document in _documents(directory, split):
-        if limit is not None and len(found) >= limit:
-            break
-        if "def " in document.text:
-            found.extend(find_functions(document.text, name=document.id))
-    return found
+    return [
+        example
+        for document in _documents(directory, split)
+        if "def " in document.text
+        for example in find_functions(document.text, name=document.id)
+    ]
+
+
+def _no_specials(tokenizer: Tokenizer) -> dict[int, float]:
+    """A bias against special tokens: a chat model ends at once on text that is no question, and that measures nothing."""
+    return dict.fromkeys(list(tokenizer.special_ids.values())[:_MOST_BIASES], _FORBIDDEN)
 
 
 def _pairs(directory: Path, split: str) -> list[TaskExample]:

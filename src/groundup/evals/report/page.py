@@ -171,7 +171,7 @@ def _evaluation(evaluation: Mapping[str, Any], *, salt: str, first: bool) -> str
         note = BASELINES.get(named, "") if row.get("baseline") else str(row.get("note", ""))
         interval = (
             f"<small>{_text(shown(row['low'], share=share))} to {_text(shown(row['high'], share=share))}</small>"
-            if is_number(row.get("low")) and is_number(row.get("high"))
+            if is_number(row.get("low")) and is_number(row.get("high")) and row["low"] < row["high"]
             else ""
         )
         body.append(
@@ -205,11 +205,15 @@ def _samples(run: Run) -> str:
         )
         title = " · ".join(str(sample[k]) for k in ("model", "task", "kind") if sample.get(k))
         answer = sample.get("answer")
-        right = f"\n<span class='asked'>right answer: {_text(answer)}</span>" if answer not in (None, "") else ""
+        between = "\n" if "\n" in str(answer) or str(answer)[:1].isspace() else " "
+        right = (
+            f"\n<span class='asked'>right answer:{between}{_text(answer)}</span>" if answer not in (None, "") else ""
+        )
+        made = _text(sample["text"]) if sample.get("text") else "(nothing)"
         gap = "\n" if sample.get("chat") else ""
         cards.append(
             f'<div class="card"><h3>{_text(title)}{mark}</h3><pre><span class="asked">{_text(sample.get("prompt", ""))}'
-            f'</span>{gap}<span class="made">{_text(sample.get("text", ""))}</span>{right}</pre></div>'
+            f'</span>{gap}<span class="made">{made}</span>{right}</pre></div>'
         )
     return _section(
         "What it writes",
