@@ -44,7 +44,7 @@ class TrainStage:
     """The stage whose model is trained."""
     data: str = "tokens"
     """The stage with token shards (causal) or instruction examples (sft)."""
-    objective: ObjectiveNode = CausalConfig()
+    objective: ObjectiveNode = CausalConfig()  # type: ignore[valid-type]
     optimizer: OptimizerNode
     schedule: ScheduleNode = ScheduleConfig()
     precision: PrecisionConfig = PrecisionConfig()
@@ -302,11 +302,15 @@ class _Sampler:
                 model, tokenizer=self.tokenizer, chat_template=self.template, max_batch_size=len(self.stage.samples)
             )
         self.engine.sync_weights()
-        params = SamplingParams(max_tokens=self.stage.sample_tokens, temperature=0.7, top_p=0.95, seed=step)
-        prompts: list[Any] = list(self.stage.samples)
-        if self.template is not None:
-            prompts = [[{"role": "user", "content": prompt}] for prompt in prompts]
-        made = complete(self.engine, [Request(prompt=prompt, params=params) for prompt in prompts])
+        requests = []
+        for prompt in self.stage.samples:
+            text: Any = prompt if self.template is None else [{"role": "user", "content": prompt}]
+            room = self.engine.capabilities.max_context_tokens - len(self.engine.prompt_ids(Request(prompt=text)))
+            params = SamplingParams(
+                max_tokens=max(1, min(self.stage.sample_tokens, room)), temperature=0.7, top_p=0.95, seed=step
+            )
+            requests.append(Request(prompt=text, params=params))
+        made = complete(self.engine, requests)
         for prompt, completion in zip(self.stage.samples, made, strict=True):
             one_line = " ⏎ ".join(completion.text.splitlines())
             self.context.progress.say(f"  step {step:,}: {prompt!r} → {one_line[:160]}")
