@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,14 +141,14 @@ class _Evaluation:
             )
             result = self._ask(name, "functions", model, self.functions, params)
             self.function_results.append(result)
-            self._show(result, "functions", 2, text=lambda r: r.verdict.details["source"][len(r.example.prompt) :])
+            self._show(result, "functions", 2)
         if self.questions is not None and name == self.stage.model:
             if "chat" in abilities:
                 params = SamplingParams(temperature=0.0, max_tokens=self.stage.answer_tokens)
                 result = self._ask(name, "questions", model, self.questions, params)
                 self.question_results.append(result)
                 for kind in self.questions.kinds():
-                    self._show(result.of("kind", kind), "questions", 2, text=lambda r: r.text)
+                    self._show(result.of("kind", kind), "questions", 2)
             else:
                 self.skipped["questions"] = f"the model of stage {name} has no chat template"
         self._sample(name, model)
@@ -219,13 +219,13 @@ class _Evaluation:
         for prompt, made in zip(beginnings, complete(model, [Request(prompt=b, params=params) for b in beginnings])):
             self.samples.append({"model": name, "task": "free text", "prompt": prompt, "text": made.text})
 
-    def _show(self, result: TaskResult, task: str, count: int, *, text: Callable[[Any], str]) -> None:
+    def _show(self, result: TaskResult, task: str, count: int) -> None:
         for one in result.results[:count]:
             sample = {
                 "model": result.name,
                 "task": task,
                 "prompt": prompt_text(one.example.prompt)[:_SHOWN_CHARACTERS],
-                "text": text(one)[:_SHOWN_CHARACTERS],
+                "text": one.text[:_SHOWN_CHARACTERS],
                 "verdict": one.verdict.reason,
                 "right": one.verdict.score == 1.0,
             }
