@@ -151,6 +151,30 @@ def test_heap_and_scan_agree_on_long_pieces(shared_data: Path, monkeypatch: pyte
         assert ours.encode(piece) == expected
 
 
+def test_windows_of_very_long_pieces_join_without_a_seam(shared_data: Path) -> None:
+    """Pieces of several windows, random and periodic, against libraries that merge them as one."""
+    from groundup.tokenizers.encode_kernel import WINDOW
+
+    seed = random.SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    rank_pair, merge_pair = pair_of("cl100k_base", shared_data), trained_pair(shared_data)
+    for _ in range(60):
+        letters = rng.choice(
+            ["ab", "abc", "etaoin", "abcdefghijklmnopqrstuvwxyz", "aA\u00e9", "\u6f22\u5b57\u4eee", " "]
+        )
+        size = rng.randrange(2 * WINDOW + 1, 5 * WINDOW)
+        if rng.randrange(2):
+            period = "".join(rng.choice(letters) for _ in range(rng.randrange(1, 40)))
+            piece = (period * size)[:size]
+        else:
+            piece = "".join(rng.choice(letters) for _ in range(size))
+        ours, tiktoken = rank_pair
+        assert ours.encode(piece) == tiktoken.encode_ordinary(piece)
+        ours, tokenizers = merge_pair
+        assert ours.encode(piece) == tokenizers.encode(piece).ids
+
+
 def test_threads_and_batches_change_nothing(shared_data: Path) -> None:
     ours, _ = pair_of("cl100k_base", shared_data)
     text = mixed_text(shared_data, 3_000_000, seed=35)
@@ -189,7 +213,7 @@ def test_steps_on_hostile_text_grow_with_its_length(label: str, shared_data: Pat
         for at, ends, count in splitter.blocks(data):
             written, taken = tables.encode(data, at, ends, count, out, written)
             total += taken
-        assert total <= 3 * len(data)
+        assert total <= 12 * len(data)
         return total
 
     once = steps(HOSTILE[label])

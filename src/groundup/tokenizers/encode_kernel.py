@@ -1,8 +1,13 @@
 """BPE encoding of pieces, compiled by Numba.
 
 A piece that is a token of its own costs one look-up. Others are merged, lowest rank first and leftmost among equals: by scanning
-an array when short, with a heap over linked symbols when long, so that a megabyte without a break takes n log n steps. A small
-direct-mapped cache remembers what pieces of up to 32 bytes became.
+an array when short, with a heap over linked symbols when longer, and window by window when very long, so that a megabyte without a
+break takes linear time. A small direct-mapped cache remembers what pieces of up to 32 bytes became.
+
+Why windows may be joined: if merging the bytes of each two neighbours of a sequence of tokens gives just these two back, then
+merging all the bytes gives the sequence. (Take the first merge, in order of rank and place, that would cross a border: all before
+it happened inside tokens, hence also when only the two tokens at that border are merged, and there it does not happen.) So it
+is enough to merge again a few tokens on both sides of a joint, until the outermost ones come out as they were.
 
 Shapes: see `merge_tables.MergeTables`, which owns the arrays. `reference.encode_piece` says the same in plain Python.
 """
@@ -18,6 +23,10 @@ from .hashing import EMPTY, SHORT, piece_key, same_bytes, slot_of
 NO_MERGE = np.int64(0x7FFFFFFFFFFFFFFF)
 SCAN_LIMIT = 48
 """Longest piece, in bytes, merged by scanning; measured on base64 text, beyond it the heap is faster."""
+WINDOW = 1024
+"""Bytes per window of a very long piece: its heap and symbols, some 44 KB, stay in the first-level cache."""
+_JOINT = 2  # tokens on each side of a joint that are merged again at first
+_GIVE_UP = 16 * WINDOW  # a joint that needs more bytes than this: the whole piece goes through one heap
 CACHE_BYTES, CACHE_IDS = 32, 12
 
 
@@ -160,6 +169,49 @@ def _merge_heap(data, start, n, byte_id, byte_pair, pair_key, pair_value, out, w
 
 
 @njit(nogil=True, cache=True)
+def _merge_windows(data, start, n, byte_id, byte_pair, pair_key, pair_value, token_end, out, written):
+    """Merge the n bytes at `start`, WINDOW bytes at a time. Returns (ids written so far, steps taken)."""
+    first = written
+    again = np.empty(_GIVE_UP + WINDOW, np.int32)
+    steps = np.int64(0)
+    done = np.int64(0)
+    while done < n:
+        joint = written
+        size = min(np.int64(WINDOW), n - done)
+        written, taken = _merge_heap(data, start + done, size, byte_id, byte_pair, pair_key, pair_value, out, written)
+        steps += taken
+        reach = np.int64(_JOINT)
+        while joint > first:
+            low, high = max(first, joint - reach), min(written, joint + reach)
+            left = right = np.int64(0)
+            for k in range(low, joint):
+                left += token_end[out[k] + 1] - token_end[out[k]]
+            for k in range(joint, high):
+                right += token_end[out[k] + 1] - token_end[out[k]]
+            if left + right > _GIVE_UP:
+                written, taken = _merge_heap(data, start, n, byte_id, byte_pair, pair_key, pair_value, out, first)
+                return written, steps + taken
+            count, taken = _merge_heap(
+                data, start + done - left, left + right, byte_id, byte_pair, pair_key, pair_value, again, 0
+            )
+            steps += taken
+            if (low == first or again[0] == out[low]) and (high == written or again[count - 1] == out[high - 1]):
+                if low + count <= high:
+                    for k in range(high, written):
+                        out[low + count + k - high] = out[k]
+                else:
+                    for k in range(written - 1, high - 1, -1):
+                        out[low + count + k - high] = out[k]
+                for k in range(count):
+                    out[low + k] = again[k]
+                written += low + count - high
+                break
+            reach *= 2
+        done += size
+    return written, steps
+
+
+@njit(nogil=True, cache=True)
 def encode_pieces(
     data, at, ends, count, out, written, direct_key, direct_id, spelled, token_end, byte_id, byte_pair,
     pair_key, pair_value, cache_key, cache_size, cache_bytes, cache_ids,
@@ -207,7 +259,12 @@ def encode_pieces(
         for k in range(at, end):
             if byte_id[data[k]] < 0:
                 return -1 - k, steps
-        if n > SCAN_LIMIT:
+        if n > 2 * WINDOW:
+            written, taken = _merge_windows(
+                data, at, n, byte_id, byte_pair, pair_key, pair_value, token_end, out, written
+            )
+            steps += taken
+        elif n > SCAN_LIMIT:
             written, taken = _merge_heap(data, at, n, byte_id, byte_pair, pair_key, pair_value, out, written)
             steps += taken
         else:
