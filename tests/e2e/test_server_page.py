@@ -164,6 +164,16 @@ def test_a_person_talks_to_the_model(browser: Browser, tmp_path: Path) -> None:
         page.get_by_role("button", name="New chat").click()
         page.locator(".gu-empty").wait_for()
         assert page.locator(".gu-user").count() == 0
+        # A new chat in the middle of an answer, and a tab that closes in the middle of one.
+        for _ in range(2):
+            page.get_by_role("button", name="New chat").click()
+            page.locator(".gu-empty").wait_for()
+            page.get_by_role("button", name="Send").wait_for()
+            ask(page, "the ")
+            page.locator(".gu-user").wait_for()
+            server.let(20)
+            text_length(page, 5)
+        server.let(20)
 
 
 def test_settings_are_used_and_the_usage_is_shown(browser: Browser, markov: Served) -> None:

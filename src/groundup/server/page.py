@@ -175,9 +175,9 @@ class _Page:
             view.failed(Failure(error).object["error"]["message"])
         finally:
             self.stream, self.busy = None, False
-            view.ended(stopped=self.stopped)
             self.stop_button.set_visibility(False)
             self.send_button.set_visibility(True)
+            view.ended(stopped=self.stopped)
 
     async def _stream(self, text: str, transcript: Transcript, view: _Answer) -> None:
         request = Request(
@@ -225,6 +225,8 @@ class _Answer:
         self._reason = reason or self._reason
 
     def draw(self) -> None:
+        if self._box.is_deleted:  # the chat was cleared, or the tab closed, meanwhile
+            return
         wanted = segments(self.text)
         for i, segment in enumerate(wanted):
             if i < len(self._drawn):
@@ -243,10 +245,14 @@ class _Answer:
             self._drawn.append((segment, label))
 
     def failed(self, message: str) -> None:
+        if self._box.is_deleted:
+            return
         with self._box:
             ui.label(message).classes("gu-error").props("role=alert")
 
     def ended(self, *, stopped: bool) -> None:
+        if self._box.is_deleted:
+            return
         self._dot.delete()
         facts = []
         if self._usage is not None:

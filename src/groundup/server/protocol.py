@@ -28,21 +28,43 @@ def timed_protocol(*, read_timeout_seconds: float, write_timeout_seconds: float)
     """The connection class for uvicorn's `http` option."""
 
     class Timed(H11Protocol):
+        _upgraded = False
+
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             self.flow = _TimedFlow(transport, write_timeout_seconds)
-            self._impatient = self.loop.call_later(read_timeout_seconds, self._no_headers)
+            self._impatient: asyncio.TimerHandle | None = None
+            self._watch_headers()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._impatient.cancel()
+            self._rest()
             super().connection_lost(exc)
 
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self._watch_headers()
+
         def handle_websocket_upgrade(self, event: Any) -> None:
-            self._impatient.cancel()
+            self._upgraded = True
+            self._rest()
             super().handle_websocket_upgrade(event)
 
+        def _between_requests(self) -> bool:
+            return self.cycle is None or self.cycle.response_complete
+
+        def _watch_headers(self) -> None:
+            if self._upgraded or not self._between_requests():
+                self._rest()
+            elif self._impatient is None:
+                self._impatient = self.loop.call_later(read_timeout_seconds, self._no_headers)
+
+        def _rest(self) -> None:
+            if self._impatient is not None:
+                self._impatient.cancel()
+                self._impatient = None
+
         def _no_headers(self) -> None:
-            if self.cycle is None:
+            if self._between_requests():
                 self.transport.abort()
 
     return Timed
