@@ -104,11 +104,11 @@ def test_shards_do_not_matter(tmp_path: Path) -> None:
 
 @pytest.mark.row("6.8")
 def test_in_order_windows_for_evaluation(tmp_path: Path) -> None:
-    shards = shards_of(tmp_path, [60, 43])
+    shards = shards_of(tmp_path, [60, 40])
     windows = TokenWindows(shards, 10, seed=0, shuffle=False)
-    assert windows.num_windows == 10
+    assert windows.num_windows == 9, "the last id of all has no next one, so a tenth window is one short"
     for i in range(25):
-        assert (windows.example(i) == np.arange(11) + 10 * (i % 10)).all()
+        assert (windows.example(i) == np.arange(11) + 10 * (i % 9)).all()
 
 
 @pytest.mark.row("6.8")
