@@ -207,7 +207,7 @@ class _Answer:
         self._tokens = 0
         self._usage: Usage | None = None
         self._reason: str | None = None
-        self._first = self._last = 0.0
+        self._begun = self._last = time.monotonic()
         self._drawn: list[tuple[Segment, Any]] = []
         with ui.element("article").classes("gu-answer") as self._box:
             if begun is not None:
@@ -218,7 +218,6 @@ class _Answer:
 
     def add(self, text: str, tokens: int, usage: Usage | None, reason: str | None) -> None:
         self._last = time.monotonic()
-        self._first = self._first or self._last
         self.text += text
         self._tokens += tokens
         self._usage = usage or self._usage
@@ -259,8 +258,9 @@ class _Answer:
             facts.append(f"{self._usage.prompt_tokens:,} + {self._usage.completion_tokens:,} tokens")
         elif self._tokens:
             facts.append(f"{self._tokens:,} tokens")
-        if self._tokens > 1 and self._last > self._first:
-            facts.append(f"{(self._tokens - 1) / (self._last - self._first):,.0f} tokens/s")
+        if self._tokens and self._last > self._begun:
+            # From the question on, reading it included: what arrives in one piece has no rate of its own.
+            facts.append(f"{_rate(self._tokens / (self._last - self._begun))} tokens/s")
         if stopped:
             facts.append("stopped")
         elif self._reason == "length":
@@ -271,6 +271,10 @@ class _Answer:
             ui.label(" · ".join(facts))
             if self.text:
                 _button("content_copy", "Copy the answer", lambda: ui.clipboard.write(self.text), small=True)
+
+
+def _rate(per_second: float) -> str:
+    return f"{per_second:,.0f}" if per_second >= 10 else f"{per_second:.1f}"
 
 
 def _button(icon: str, name: str, click: Any = None, *, filled: bool = False, small: bool = False) -> ui.button:
