@@ -190,7 +190,7 @@ class Engine:
         job = Job()
         for index, request in enumerate(requests):
             job.add(self._prepare(index, request, job))
-        stream = Stream(job, self._scheduler.wake)
+        stream = Stream(job, self._wake)
         if requests:
             try:
                 self._scheduler.submit(job)
@@ -198,6 +198,10 @@ class Engine:
                 job.abandoned = True
                 raise
         return stream
+
+    def _wake(self) -> None:
+        # A method of the engine, so that a stream keeps its engine from being collected.
+        self._scheduler.wake()
 
     def _prepare(self, index: int, request: Request, job: Job) -> Running:
         params = request.params
@@ -251,6 +255,12 @@ class Engine:
                 param="messages",
                 code="no_chat_template",
                 hint="send a plain text prompt, or add chat_template.jinja to the model directory",
+            )
+        if "messages" in variables:
+            raise RequestError(
+                "template: messages is the conversation itself and cannot be set",
+                param="template",
+                code="invalid_value",
             )
         text = self.chat_template.render(messages, **{"add_generation_prompt": True, **variables})
         self._check_text_length(text)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..core.artifact import read_json
 from ..core.protocols import Tokenizer
 
 _ENDS_TURN = ("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<end_of_turn>", "<|end|>", "<|return|>")
@@ -59,5 +59,5 @@ def _first_of_template(processor: Any) -> str | None:
 def _object(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         return {}
-    raw = json.loads(path.read_bytes())
+    raw = read_json(path)
     return raw if isinstance(raw, dict) else {}
