@@ -9,12 +9,14 @@ own, text included and without it. The time to compile our loops on a fresh mach
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -50,16 +52,23 @@ def train_peer(texts: list[str], vocab_size: int) -> Any:
     return tokenizer
 
 
-def alone(which: str, megabytes: float, vocab_size: int) -> None:
+def alone(which: str, texts_file: Path, vocab_size: int) -> None:
     """Train once in this process and print its memory; run by the main process."""
-    texts = mixed_texts(megabytes)
-    import gc
-
+    texts = json.loads(texts_file.read_bytes())
     gc.collect()
     reset_peak()
     before = own_memory()["rss_bytes"]
     (train_ours if which == "ours" else train_peer)(texts, vocab_size)
     print(json.dumps({**own_memory(), "rss_before_bytes": before}))
+
+
+def memory_of(names: Iterable[str], texts: list[str], vocab_size: int) -> dict[str, Any]:
+    """Peak memory of each trainer, in a process of its own that holds the texts and nothing else."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "texts.json"
+        file.write_text(json.dumps(texts, ensure_ascii=False), "utf-8")
+        shared = ["--texts", str(file), "--vocab-size", str(vocab_size)]
+        return {name: peak_memory_of(Path(__file__), [*shared, "--alone", name]) for name in names}
 
 
 def compile_seconds() -> dict[str, float]:
@@ -85,9 +94,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--alone", choices=["ours", "tokenizers"], help=argparse.SUPPRESS)
+    parser.add_argument("--texts", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.alone:
-        alone(args.alone, args.megabytes, args.vocab_size)
+        alone(args.alone, args.texts, args.vocab_size)
         return
     from tokenizer_peers import learned
 
@@ -107,8 +117,7 @@ def main() -> None:
         },
         args.rounds,
     )
-    shared = ["--megabytes", str(args.megabytes), "--vocab-size", str(args.vocab_size)]
-    memory = {name: peak_memory_of(Path(__file__), [*shared, "--alone", name]) for name in timed.timings}
+    memory = memory_of(timed.timings, texts, args.vocab_size)
     added = {name: m["peak_rss_bytes"] - m["rss_before_bytes"] for name, m in memory.items()}
     result = {
         "machine": machine,

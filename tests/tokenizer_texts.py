@@ -9,6 +9,8 @@ import unicodedata
 import zipfile
 from functools import lru_cache
 from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -93,3 +95,16 @@ def mixed_text(shared_data: Path, num_bytes: int, seed: int) -> str:
     rng.shuffle(parts)
     text = "\n\n".join(parts)
     return "".join(char if char in _agreed() or char > "\U0001ffff" else " " for char in text)
+
+
+def uncompiled(module: ModuleType, **changed: Any) -> dict[str, Any]:
+    """The Numba functions of a module as the Python they were written in, calling each other; globals may be changed."""
+    functions = {
+        key: value.py_func
+        for key, value in vars(module).items()
+        if hasattr(value, "py_func") and value.py_func.__module__ == module.__name__
+    }
+    namespace = {**vars(module), **changed}
+    for key, function in functions.items():
+        namespace[key] = FunctionType(function.__code__, namespace, key)
+    return namespace

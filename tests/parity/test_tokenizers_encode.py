@@ -17,7 +17,7 @@ from groundup.core.protocols import Tokenizer
 from groundup.tokenizers import BPETokenizer, BPETrainConfig, reference
 from groundup.tokenizers.patterns import split_text
 from tokenizer_peers import tiktoken_encoding, untrained
-from tokenizer_texts import HOSTILE, mixed_text, random_text, unicode_text
+from tokenizer_texts import HOSTILE, mixed_text, random_text, uncompiled, unicode_text
 
 pytestmark = pytest.mark.row("3.2")
 NAMES = ["r50k_base", "cl100k_base", "o200k_base"]
@@ -173,6 +173,28 @@ def test_windows_of_very_long_pieces_join_without_a_seam(shared_data: Path) -> N
         assert ours.encode(piece) == tiktoken.encode_ordinary(piece)
         ours, tokenizers = merge_pair
         assert ours.encode(piece) == tokenizers.encode(piece).ids
+
+
+@pytest.mark.parametrize(("window", "give_up"), [(4, 10_000), (8, 64), (8, 12), (16, 20)])
+def test_joints_of_tiny_windows_and_giving_up_on_them(window: int, give_up: int, shared_data: Path) -> None:
+    """The same loops as plain Python with windows of a few bytes, so that every joint and the way out are taken."""
+    from groundup.tokenizers import encode_kernel
+
+    ours, _ = pair_of("cl100k_base", shared_data)
+    _, tables = ours._ready
+    kernel = uncompiled(encode_kernel, WINDOW=window, _GIVE_UP=give_up)
+    seed = random.SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    shared = tables.byte_id, tables.byte_pair, tables.pair_key, tables.pair_value
+    for _ in range(40):
+        data = np.frombuffer(
+            "".join(rng.choices(rng.choice(["ab", " ", "etaoins"]), k=rng.randrange(20, 90))).encode(), np.uint8
+        )
+        whole, joined = np.empty(len(data), np.int32), np.empty(len(data), np.int32)
+        count, _ = encode_kernel._merge_heap(data, 0, len(data), *shared, whole, 0)
+        written, _ = kernel["_merge_windows"](data, 0, len(data), *shared, tables.token_end, joined, 0)
+        assert joined[:written].tolist() == whole[:count].tolist()
 
 
 def test_threads_and_batches_change_nothing(shared_data: Path) -> None:

@@ -15,7 +15,7 @@ from tiktoken_ext import openai_public
 from groundup.core.errors import TokenizerError
 from groundup.tokenizers.patterns import NAMED, SCANNERS, rule_of, split_text
 from groundup.tokenizers.splitter import Splitter, as_bytes
-from tokenizer_texts import HOSTILE, mixed_text, random_text, unicode_text
+from tokenizer_texts import HOSTILE, mixed_text, random_text, uncompiled, unicode_text
 
 pytestmark = pytest.mark.row("3.1")
 RULES = list(NAMED)
@@ -126,7 +126,7 @@ def test_scanners_look_at_each_character_a_bounded_number_of_times(name: str) ->
             return int(table[point])
 
     table = category_table()
-    plain = _uncompiled(scanners)
+    plain = uncompiled(scanners)
     kind, first, second = SCANNERS[NAMED[name]]
     for label, text in HOSTILE.items():
         data = as_bytes(text[:3000])
@@ -134,14 +134,3 @@ def test_scanners_look_at_each_character_a_bounded_number_of_times(name: str) ->
         ends = np.empty(len(data) + 1, np.int64)
         plain[f"scan_{kind}"](data, 0, len(data), Counted(), first, second, ends)
         assert looks <= 6 * len(text[:3000]) + 6, label
-
-
-def _uncompiled(module: object) -> dict:
-    """The functions of a module of Numba functions, as the Python they were written in, calling each other."""
-    import types
-
-    functions = {key: value.py_func for key, value in vars(module).items() if hasattr(value, "py_func")}
-    namespace = {**vars(module)}
-    for key, function in functions.items():
-        namespace[key] = types.FunctionType(function.__code__, namespace, key)
-    return namespace

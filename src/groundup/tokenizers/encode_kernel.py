@@ -172,12 +172,13 @@ def _merge_heap(data, start, n, byte_id, byte_pair, pair_key, pair_value, out, w
 def _merge_windows(data, start, n, byte_id, byte_pair, pair_key, pair_value, token_end, out, written):
     """Merge the n bytes at `start`, WINDOW bytes at a time. Returns (ids written so far, steps taken)."""
     first = written
-    again = np.empty(_GIVE_UP + WINDOW, np.int32)
+    window = n if n <= 2 * WINDOW else np.int64(WINDOW)
+    again = np.empty(_GIVE_UP if n > window else 1, np.int32)
     steps = np.int64(0)
     done = np.int64(0)
     while done < n:
         joint = written
-        size = min(np.int64(WINDOW), n - done)
+        size = min(window, n - done)
         written, taken = _merge_heap(data, start + done, size, byte_id, byte_pair, pair_key, pair_value, out, written)
         steps += taken
         reach = np.int64(_JOINT)
@@ -189,10 +190,10 @@ def _merge_windows(data, start, n, byte_id, byte_pair, pair_key, pair_value, tok
             for k in range(joint, high):
                 right += token_end[out[k] + 1] - token_end[out[k]]
             if left + right > _GIVE_UP:
-                written, taken = _merge_heap(data, start, n, byte_id, byte_pair, pair_key, pair_value, out, first)
-                return written, steps + taken
+                window, size, done, written = n, np.int64(0), np.int64(0), first
+                break
             count, taken = _merge_heap(
-                data, start + done - left, left + right, byte_id, byte_pair, pair_key, pair_value, again, 0
+                data, start + done - left, left + right, byte_id, byte_pair, pair_key, pair_value, again, np.int64(0)
             )
             steps += taken
             if (low == first or again[0] == out[low]) and (high == written or again[count - 1] == out[high - 1]):
@@ -259,13 +260,10 @@ def encode_pieces(
         for k in range(at, end):
             if byte_id[data[k]] < 0:
                 return -1 - k, steps
-        if n > 2 * WINDOW:
+        if n > SCAN_LIMIT:
             written, taken = _merge_windows(
                 data, at, n, byte_id, byte_pair, pair_key, pair_value, token_end, out, written
             )
-            steps += taken
-        elif n > SCAN_LIMIT:
-            written, taken = _merge_heap(data, at, n, byte_id, byte_pair, pair_key, pair_value, out, written)
             steps += taken
         else:
             for k in range(n):
