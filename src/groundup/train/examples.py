@@ -47,19 +47,28 @@ def open_examples(
     """Token shards or instruction examples, by the kind the directory's seal says."""
     kind = read_seal(directory).kind
     if kind == "tokens":
-        return _windows(directory, objective, context_tokens, within_documents, seed)
+        return _windows(directory, objective, context_tokens, within_documents, seed, progress)
     if kind == "instruct":
         return _conversations(directory, objective, tokenizer, template, context_tokens, seed, progress)
     raise DataError(f"{directory} is a {kind!r} artifact; training reads 'tokens' or 'instruct'")
 
 
-def _windows(directory: Path, objective: Objective, context_tokens: int, within_documents: bool, seed: int) -> Examples:
+def _windows(
+    directory: Path,
+    objective: Objective,
+    context_tokens: int,
+    within_documents: bool,
+    seed: int,
+    progress: Progress,
+) -> Examples:
     from ..data import TokenShards, TokenWindows
     from ..objectives.sources import WindowSource
 
     train = TokenShards.open(directory, "train")
     windows = TokenWindows(train, context_tokens, seed, documents=within_documents)
     held_out = TokenShards.open(directory, "validation")
+    for name, reason in (*train.quarantined, *held_out.quarantined):
+        progress.say(f"  warning: shard {name} is left out: {reason}")
 
     def validation(num_tokens: int) -> Sequence[Any]:
         wanted = min(held_out.num_tokens, max(num_tokens, context_tokens + 1))
