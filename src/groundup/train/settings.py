@@ -8,6 +8,7 @@ into the run, where a resumed run reads it: the same settings, the same bits.
 from __future__ import annotations
 
 import copy
+import math
 import os
 import time
 from collections.abc import Callable
@@ -24,7 +25,8 @@ from ..nn.protocols import Batch, Objective
 COMPILE_COST_SECONDS = 30.0
 """What compiling a small decoder's step takes on two cores (inductor and g++, measured 16 to 40 s)."""
 _GEMM_SIZE = 1024
-_STEPS = 3
+_TRIAL_POSITIONS = 2048
+"""A micro-batch of at least this many positions shows the order of the candidates as well as a whole step does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +48,7 @@ class Settings:
     step_seconds: float
     """Measured time of one whole batch's forward and backward, with these settings."""
     measured: dict[str, float]
-    """Candidate -> seconds per batch."""
+    """Candidate -> seconds for the micro-batches that were tried."""
 
     def autocast(self) -> AbstractContextManager[Any]:
         if self.dtype == "bfloat16":
@@ -86,17 +88,21 @@ def choose_settings(
     measured: dict[str, float] = {}
     best: tuple[float, str, int] | None = None
     trial = copy.deepcopy(model)
+    whole = sum(b.input_ids.numel() for b in batches)
+    while len(batches) > 1 and sum(b.input_ids.numel() for b in batches[:-1]) >= _TRIAL_POSITIONS:
+        batches = batches[:-1]
+    share = whole / sum(b.input_ids.numel() for b in batches)
     for dtype in dtypes:
         for count in threads:
             torch.set_num_threads(count)
-            took = _time_steps(trial, trial, objective, batches, dtype)
+            took = _time_steps(trial, trial, objective, batches, dtype, give_up=math.inf if best is None else best[0])
             measured[f"{dtype}, {count} threads"] = took
             if best is None or took < best[0]:
                 best = (took, dtype, count)
     assert best is not None
     took, dtype, count = best
     torch.set_num_threads(count)
-    expected = took * num_steps if num_steps is not None else seconds or 0.0
+    expected = took * share * num_steps if num_steps is not None else seconds or 0.0
     compiled = config.compile == "on"
     if config.compile != "off" and (compiled or expected > 4 * COMPILE_COST_SECONDS):
         start = time.perf_counter()
@@ -113,27 +119,36 @@ def choose_settings(
         took = fast if compiled else took
         torch._dynamo.reset()
     torch.set_num_threads(before)
-    return Settings(dtype=dtype, threads=count, compile=compiled, step_seconds=took, measured=measured)
+    return Settings(dtype=dtype, threads=count, compile=compiled, step_seconds=took * share, measured=measured)
 
 
 def _time_steps(
-    model: nn.Module, call: Callable[..., Any], objective: Objective, batches: list[Batch], dtype: str
+    model: nn.Module,
+    call: Callable[..., Any],
+    objective: Objective,
+    batches: list[Batch],
+    dtype: str,
+    *,
+    give_up: float = math.inf,
 ) -> float:
-    """Seconds for forward and backward of all `batches`: the quickest of a few, after one that warms up."""
+    """Seconds for forward and backward of all `batches`: the quicker of two, after a micro-batch that warms up (and compiles). A
+    candidate a quarter slower than `give_up` seconds after one of them is out.
+    """
     autocast = Settings(dtype=dtype, threads=0, compile=False, step_seconds=0, measured={}).autocast
-    best = float("inf")
-    for attempt in range(_STEPS + 1):
+
+    def run(some: list[Batch]) -> float:
         start = time.perf_counter()
-        for batch in batches[:1] if attempt == 0 else batches:
+        for batch in some:
             with autocast():
                 objective.loss(call, batch).loss.backward()  # type: ignore[no-untyped-call]
         model.zero_grad(set_to_none=True)
-        took = time.perf_counter() - start
-        if attempt > 0:
-            best = min(best, took)
-        if took > 10:  # slow enough to have been measured
-            break
-    return best if best < float("inf") else took
+        return time.perf_counter() - start
+
+    run(batches[:1])
+    best = run(batches)
+    if best < 1.25 * give_up:
+        best = min(best, run(batches))
+    return best
 
 
 def gemm_peak(dtype: str, threads: int, *, seconds: float = 0.3) -> float:
