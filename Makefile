@@ -7,7 +7,7 @@ BIN = .venv/bin
 export UV_LINK_MODE ?= copy
 export UV_CONSTRAINT = $(CURDIR)/constraints.txt
 
-.PHONY: quickstart test check format format-check lint types imports fast clean
+.PHONY: quickstart test check format format-check lint types imports fast benchmarks soak clean
 
 quickstart: .venv/.run  ## set up, then run the main job (about eight minutes on two cores)
 	$(BIN)/groundup run recipes/quickstart.yaml $(ARGS)
@@ -44,6 +44,13 @@ fast: .venv/.dev
 .venv/.dev: .venv/.torch pyproject.toml constraints.txt
 	$(BIN)/uv pip install -q --no-sources --python $(BIN)/python -c constraints.txt -e '.[dev]'
 	touch $@ .venv/.run
+
+benchmarks: .venv/.dev  ## every figure of the README; half an hour on a quiet machine
+	@for name in startup bpe_train bpe_encode train_char train_throughput generate; do \
+	  echo "== benchmarks/$$name.py"; (cd benchmarks && ../$(BIN)/python $$name.py) || exit 1; done
+
+soak: .venv/.dev  ## the kill test with 100 kills
+	GROUNDUP_KILLS=100 $(BIN)/python -m pytest -s tests/faults/test_train_kill.py
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

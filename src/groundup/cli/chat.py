@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .opening import model_options, opened, sampling_options, sampling_params
+from .opening import fitted, model_options, opened, sampling_options, sampling_params
 from .output import json_option, print_json, printable
 
 
@@ -83,9 +83,7 @@ def command(
 
 def _answer(engine: Any, messages: list[dict[str, str]], params: Any, *, quiet: bool) -> tuple[str, dict[str, Any]]:
     """Stream one answer; Ctrl-C stops it and keeps what there is."""
-    from ..core.types import Request
-
-    request = Request(prompt=tuple(messages), params=params)
+    request = fitted(engine, tuple(messages), params)
     pieces: list[str] = []
     start, usage, reason = time.perf_counter(), None, "cancelled"
     stream = engine.generate([request])

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .opening import model_options, opened, sampling_options, sampling_params
+from .opening import fitted, model_options, opened, sampling_options, sampling_params
 from .output import json_option, print_json, printable
 
 
@@ -31,7 +31,6 @@ def command(
     from dataclasses import replace
 
     from ..core.protocols import complete
-    from ..core.types import Request
 
     params = sampling_params(given)
     text = sys.stdin.read() if prompt == "-" else prompt
@@ -41,8 +40,8 @@ def command(
     def seeded(i: int) -> Any:
         return params if params.seed is None else replace(params, seed=params.seed + i)
 
-    requests = [Request(prompt=text, params=seeded(i)) for i in range(count)]
     with opened(model, swaps, dtype, max_batch_size=min(count, 16)) as engine:
+        requests = [fitted(engine, text, seeded(i)) for i in range(count)]
         if as_json or count > 1:
             made = complete(engine, requests)
             if as_json:

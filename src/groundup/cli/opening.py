@@ -62,6 +62,16 @@ def sampling_options(function: F) -> F:
     return function
 
 
+def fitted(engine: Any, prompt: Any, params: Any) -> Any:
+    """The request with max_tokens cut to what the model's context leaves after the prompt."""
+    from dataclasses import replace
+
+    from ..core.types import Request
+
+    room = engine.capabilities.max_context_tokens - len(engine.prompt_ids(Request(prompt=prompt)))
+    return Request(prompt=prompt, params=replace(params, max_tokens=max(1, min(params.max_tokens, room))))
+
+
 def sampling_params(given: dict[str, Any]) -> Any:
     """SamplingParams from the flags, which are taken out of `given`."""
     from ..core.types import SamplingParams

@@ -152,7 +152,7 @@ class Capabilities:
     model: str
     max_context_tokens: int
     abilities: frozenset[str] = frozenset()
-    """Of: chat, logprobs, score, seed, stop, adapters."""
+    """Of: chat, logprobs, score, seed, stop, adapters, probe (has probe(timeout_seconds) -> bool, a liveness check)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

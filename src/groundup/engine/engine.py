@@ -175,7 +175,7 @@ class Engine:
 
     @property
     def capabilities(self) -> Capabilities:
-        abilities = {"logprobs", "score", "seed", "stop"}
+        abilities = {"logprobs", "score", "seed", "stop", "probe"}
         if self.chat_template is not None:
             abilities.add("chat")
         return Capabilities(model=self.name, max_context_tokens=self.max_context_tokens, abilities=frozenset(abilities))

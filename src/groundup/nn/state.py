@@ -23,7 +23,11 @@ _GROW_TOKENS = 256
 
 
 class Memory(Protocol):
-    """What one layer remembers of R sequences."""
+    """What one layer remembers of R sequences.
+
+    A row whose length in the `SequenceState` is 0 starts afresh, whatever the memory held for it before: that is how an engine
+    gives a row to the next sequence. A recurrent memory must look at the lengths for it; keys and values need not.
+    """
 
     def move(self, source: int, target: int) -> None:
         """Row `source` takes the place of row `target`."""

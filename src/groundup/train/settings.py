@@ -22,8 +22,10 @@ from torch import nn
 from ..core.tracking import NullTracker
 from ..nn.protocols import Batch, Objective
 
-COMPILE_COST_SECONDS = 30.0
-"""What compiling a small decoder's step takes on two cores (inductor and g++, measured 16 to 40 s)."""
+COMPILE_COST_SECONDS = 40.0
+"""What compiling a small decoder's step takes on two cores (inductor and g++, measured 16 to 45 s)."""
+_WORTH = 10
+"""Compiling has saved between nothing and a third of a step here: it is tried when the run is this many times its cost."""
 _GEMM_SIZE = 1024
 _TRIAL_POSITIONS = 2048
 """A micro-batch of at least this many positions shows the order of the candidates as well as a whole step does."""
@@ -104,7 +106,7 @@ def choose_settings(
     torch.set_num_threads(count)
     expected = took * share * num_steps if num_steps is not None else seconds or 0.0
     compiled = config.compile == "on"
-    if config.compile != "off" and (compiled or expected > 4 * COMPILE_COST_SECONDS):
+    if config.compile != "off" and (compiled or expected > _WORTH * COMPILE_COST_SECONDS):
         start = time.perf_counter()
         try:
             fast = _time_steps(trial, compile_model(trial), objective, batches, dtype)
