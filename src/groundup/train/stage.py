@@ -298,8 +298,15 @@ class _Sampler:
         from ..core.types import Request, SamplingParams
 
         if self.engine is None:
+            # One thread: a second team of OpenMP threads beside the loop's own makes every later step wait for wake-ups
+            # (measured: steps took twice as long for the rest of the run). Compiling would outlast the samples.
             self.engine = self.context.open_model(
-                model, tokenizer=self.tokenizer, chat_template=self.template, max_batch_size=len(self.stage.samples)
+                model,
+                tokenizer=self.tokenizer,
+                chat_template=self.template,
+                max_batch_size=len(self.stage.samples),
+                threads=1,
+                compile="never",
             )
         self.engine.sync_weights()
         requests = []

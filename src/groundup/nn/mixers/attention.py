@@ -22,6 +22,7 @@ from ..fuse import FusedLinear
 from ..norm import RMSNorm, RMSNormConfig
 from ..position import NoPosition, NoPositionConfig, Rope, RopeConfig
 from ..state import KeyValues, LayerState, Memory, SequenceState
+from ..trained_attention import attend_trained, fits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +155,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None, scale: float
         return attend_explained(q.to(dtype), k, v, mask=mask, scale=scale, softcap=softcap).to(q.dtype)
     if q.shape[2] == 1:
         return _attend_one(q.to(dtype), k, v, mask, scale).to(q.dtype)
+    if fits(q, k):
+        return attend_trained(q, k, v, mask, scale)
     return F.scaled_dot_product_attention(
         q, k, v, attn_mask=mask, is_causal=mask is None, scale=scale, enable_gqa=q.shape[1] != k.shape[1]
     )

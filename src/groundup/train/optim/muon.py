@@ -2,7 +2,7 @@
 
 The update is U V^T of the momentum's singular value decomposition, found by five steps of a quintic Newton-Schulz iteration;
 it is scaled by 0.2 sqrt(max(rows, columns)) so that its size matches AdamW's and one learning rate serves both (Liu et al.
-2025, "Muon is scalable", section 2.2). Matrices of equal shape are stacked and go through the iteration together.
+2025, "Muon is scalable", section 2.2). Matrices of equal shape (or its transpose) are stacked and go through the iteration together.
 """
 
 from __future__ import annotations
@@ -52,14 +52,15 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
-            shapes: dict[tuple[torch.Size, torch.device], list[Tensor]] = defaultdict(list)
+            shapes: dict[tuple[int, int, torch.device], list[Tensor]] = defaultdict(list)
             for p in group["params"]:
                 if p.grad is not None:
-                    shapes[(p.shape, p.device)].append(p)
-            for (shape, _), params in shapes.items():
-                self._step_together(group, shape, params)
+                    shapes[(min(p.shape), max(p.shape), p.device)].append(p)
+            for params in shapes.values():
+                self._step_together(group, params)
 
-    def _step_together(self, group: dict[str, Any], shape: torch.Size, params: list[Tensor]) -> None:
+    def _step_together(self, group: dict[str, Any], params: list[Tensor]) -> None:
+        """Matrices of one shape, or its transpose: the iteration does not mind which side is longer."""
         directions = []
         for p in params:
             state = self.state[p]
@@ -68,9 +69,10 @@ class Muon(torch.optim.Optimizer):
             assert p.grad is not None
             state["momentum"].lerp_(p.grad, 1 - group["momentum"])
             nesterov = group["nesterov"]
-            directions.append(p.grad.lerp(state["momentum"], group["momentum"]) if nesterov else state["momentum"])
+            direction = p.grad.lerp(state["momentum"], group["momentum"]) if nesterov else state["momentum"]
+            directions.append(direction.mT if p.shape[0] > p.shape[1] else direction)
         updates = orthogonalise(torch.stack(directions), dtype=self.dtype)
-        scale = 0.2 * max(shape) ** 0.5
+        scale = 0.2 * max(params[0].shape) ** 0.5
         for p, change in zip(params, updates, strict=True):
             p.mul_(1 - group["lr"] * group["weight_decay"])
-            p.add_(change, alpha=-group["lr"] * scale)
+            p.add_(change.mT if p.shape[0] > p.shape[1] else change, alpha=-group["lr"] * scale)
