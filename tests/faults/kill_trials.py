@@ -17,9 +17,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import tiny
 import torch
 
+import tiny
 from groundup.core import artifact
 from groundup.train import checkpoint
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import Windows, tiny_loop, weights_bytes
 
 from groundup.core import artifact
 from groundup.core.errors import ArtifactError, TrainingError
 from groundup.objectives.causal import CausalLM
 from groundup.train import checkpoint
+from tiny import Windows, tiny_loop, weights_bytes
 
 
 def events(directory: Path) -> list[dict[str, Any]]:

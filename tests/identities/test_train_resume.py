@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import Windows, tiny_loop, weights_bytes
 
 from groundup.objectives.causal import CausalLM
 from groundup.objectives.sources import WindowSource
 from groundup.train.loop import Interrupted
+from tiny import Windows, tiny_loop, weights_bytes
 
 
 def losses(directory: Path) -> list[tuple[int, float]]:

@@ -38,7 +38,7 @@ def test_orthogonalise_keeps_directions_and_flattens_values(shape: tuple[int, ..
     torch.manual_seed(3)
     matrix = torch.randn(shape)
     made = orthogonalise(matrix, dtype=torch.float32)
-    u, s, vt = torch.linalg.svd(matrix, full_matrices=False)
+    u, _s, vt = torch.linalg.svd(matrix, full_matrices=False)
     seen = u.mT @ made @ vt.mT  # diagonal where directions are kept
     diagonal = torch.diagonal(seen, dim1=-2, dim2=-1)
     assert ((diagonal > 0.3) & (diagonal < 1.4)).all(), diagonal
