@@ -280,7 +280,7 @@ MALFORMED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("broken", MALFORMED, ids=str)
+@pytest.mark.parametrize("broken", MALFORMED, ids=range(len(MALFORMED)))
 def test_a_malformed_message_is_named(broken):
     template = ChatTemplate(DEFAULT_CHAT_TEMPLATE)
     with pytest.raises(RequestError) as caught:
