@@ -34,7 +34,8 @@ def test_greedy_equals_transformers_generate(tmp_path: Path) -> None:
     ).eval()  # fmt: skip
     peer.generation_config.eos_token_id = None
     peer.save_pretrained(tmp_path)
-    prompts = [[rng.randrange(257) for _ in range(rng.randint(1, 60))] for _ in range(6)]
+    # No id 0: transformers takes a prompt that holds the padding id for a padded one.
+    prompts = [[rng.randrange(1, 257) for _ in range(rng.randint(1, 60))] for _ in range(6)]
     requests = [
         Request(prompt=tuple(p), params=SamplingParams(max_tokens=30, temperature=0.0, ignore_eos=True))
         for p in prompts
