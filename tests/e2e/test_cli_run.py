@@ -89,7 +89,7 @@ def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     first.send_signal(signal.SIGKILL)
     first.wait()
     report = last_json(groundup(*command))
-    assert list(report["stages"]) == ["data", "tokenizer", "tokens", "pairs", "model", "base", "sft", "evaluation"]
+    assert list(report["stages"]) == ["data", "tokenizer", "model", "tokens", "pairs", "base", "sft", "evaluation"]
     return out
 
 
@@ -239,3 +239,18 @@ def test_c_locale_and_no_home(tmp_path: Path) -> None:
     env = {"PATH": os.environ["PATH"], "LC_ALL": "C", "HOME": str(tmp_path / "nowhere"), "PYTHONUTF8": "0"}
     done = groundup("run", str(RECIPE), "--dry-run", "--json", env=env, cwd=tmp_path)
     assert len(last_json(done)["stages"]) == 8
+
+
+@pytest.mark.slow
+@pytest.mark.row("9.1")
+def test_going_on_from_another_model(run: Path, folder: Path, tmp_path: Path) -> None:
+    """model=<directory> with its own tokenizer trains; with another tokenizer's tokens it is refused, with the way out."""
+    command = ["train", str(RECIPE), f"data.source.path={folder}", *[s for s in SMALL if not s.startswith("model.")]]
+    command += [f"model={run / 'base'}", "base.context_tokens=32", "--out", str(tmp_path / "on")]
+    refused = groundup(*command, "tokenizer.vocab_size=500", check=False)
+    assert refused.returncode == 1 and "tokens.tokenizer=model" in refused.stderr, refused.stderr
+    report = last_json(groundup(*command, "tokens.tokenizer=model", "tokenizer.vocab_size=500", "--json"))
+    assert report["stages"]["model"]["type"] == "pretrained"
+    before = last_json(groundup("info", str(run / "base"), "--json"))
+    after = last_json(groundup("info", str(tmp_path / "on" / "base"), "--json"))
+    assert after["parameters"] == before["parameters"] and after["identity"] != before["identity"]

@@ -47,7 +47,7 @@ def open_examples(
     """Token shards or instruction examples, by the kind the directory's seal says."""
     kind = read_seal(directory).kind
     if kind == "tokens":
-        return _windows(directory, objective, context_tokens, within_documents, seed, progress)
+        return _windows(directory, objective, tokenizer, context_tokens, within_documents, seed, progress)
     if kind == "instruct":
         return _conversations(directory, objective, tokenizer, template, context_tokens, seed, progress)
     raise DataError(f"{directory} is a {kind!r} artifact; training reads 'tokens' or 'instruct'")
@@ -56,15 +56,21 @@ def open_examples(
 def _windows(
     directory: Path,
     objective: Objective,
+    tokenizer: Any,
     context_tokens: int,
     within_documents: bool,
     seed: int,
     progress: Progress,
 ) -> Examples:
-    from ..data import TokenShards, TokenWindows
+    from ..data import TokenShards, TokenWindows, tokenizer_identity
     from ..objectives.sources import WindowSource
 
     train = TokenShards.open(directory, "train")
+    if train.index.tokenizer != tokenizer_identity(tokenizer):
+        raise DataError(
+            f"the token shards in {directory} were made with another tokenizer than the model's: its ids would mean other text",
+            hint="give the pack stage the model's tokenizer: tokens.tokenizer=model",
+        )
     windows = TokenWindows(train, context_tokens, seed, documents=within_documents)
     held_out = TokenShards.open(directory, "validation")
     for name, reason in (*train.quarantined, *held_out.quarantined):
