@@ -21,12 +21,19 @@ STAGES = {
 }
 
 
-def open_model(model: Any, *, trusted_parts: Collection[str] = (), tokenizer: Any = None, chat_template: Any = None,
-               **options: Any) -> Any:  # fmt: skip
+def open_model(
+    model: Any,
+    *,
+    trusted_parts: Collection[str] = (),
+    tokenizer: Any = None,
+    chat_template: Any = None,
+    like: Path | None = None,
+    **options: Any,
+) -> Any:
     """A model directory, a run, or a live model (with its tokenizer) as a Generator and Scorer: the engine.
 
     Close it when done. `options` are the fields of EngineConfig. A live model is shared, not copied: what an optimizer does to
-    its weights the next request sees.
+    its weights the next request sees. `like` is the model directory that it came from: it says what begins and ends a text.
     """
     from ..engine import Engine, EngineConfig
 
@@ -34,4 +41,12 @@ def open_model(model: Any, *, trusted_parts: Collection[str] = (), tokenizer: An
         return Engine.load(
             Path(model), config=EngineConfig(**{"dtype": "auto", **options}), trusted_parts=trusted_parts
         )
-    return Engine(model, tokenizer, config=EngineConfig(**options), chat_template=chat_template)
+    ends: dict[str, Any] = {}
+    if like is not None:
+        from ..engine.load import bos_of, eos_ids_of
+        from ..models.directory import read_generation_config
+
+        generation = read_generation_config(like)
+        bos_id, add_bos = bos_of(like, generation, tokenizer)
+        ends = {"eos_ids": eos_ids_of(generation, tokenizer), "bos_id": bos_id, "add_bos": add_bos}
+    return Engine(model, tokenizer, config=EngineConfig(**options), chat_template=chat_template, **ends)

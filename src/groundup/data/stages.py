@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ..core.artifact import read_seal
+from ..core.artifact import read_json, read_seal, write_json
 from ..core.config import Use
 from ..core.errors import ConfigError, DataError
 from ..core.protocols import Tokenizer
@@ -109,6 +109,7 @@ class TokenizerStage:
         tokenizer = self._train(documents, total, context)
         seconds = time.perf_counter() - start
         tokenizer.save(context.directory)
+        _begin_texts(context.directory, tokenizer)
         trained = min(total, self.max_bytes or total)
         return {
             "vocab_size": tokenizer.vocab_size,
@@ -300,6 +301,15 @@ def _input(context: StageContext, name: str, kind: str) -> Path:
     if found != kind:
         raise ConfigError(f"stage {name!r} makes {found}, not {kind}", path=context.name, hint="name the right stage")
     return context.inputs[name]
+
+
+def _begin_texts(directory: Path, tokenizer: Tokenizer) -> None:
+    """Say in tokenizer_config.json that a text begins with END_OF_TEXT: the pack stage ends every document with it, so that
+    is what a model has seen before a first word.
+    """
+    path = directory / "tokenizer_config.json"
+    if END_OF_TEXT in tokenizer.special_ids and path.is_file():
+        write_json(path, {**read_json(path), "bos_token": END_OF_TEXT, "add_bos_token": True})
 
 
 def _bytes_per_token(tokenizer: Any, documents: Path) -> float:

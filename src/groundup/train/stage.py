@@ -89,7 +89,7 @@ class TrainStage:
         return ""
 
     def run(self, context: StageContext) -> Mapping[str, Any]:
-        from ..models.directory import load_model, save_model
+        from ..models.directory import copy_tokenizer_files, load_model, read_generation_config, save_model
         from ..tokenizers import load_tokenizer
         from ..tokenizers.chat_template import DEFAULT_CHAT_TEMPLATE, load_chat_template
 
@@ -125,7 +125,9 @@ class TrainStage:
             if sampler is not None:
                 sampler.close()
         template_source = template.source if template is not None else DEFAULT_CHAT_TEMPLATE if chat else None
-        save_model(model, context.directory, tokenizer=tokenizer, chat_template=template_source)
+        copy_tokenizer_files(start_directory, context.directory)
+        generation = read_generation_config(start_directory)
+        save_model(model, context.directory, chat_template=template_source, generation=generation)
         return self._figures(result, plan, settings, examples, model)
 
     def _train(
@@ -304,6 +306,7 @@ class _Sampler:
                 model,
                 tokenizer=self.tokenizer,
                 chat_template=self.template,
+                like=self.context.inputs[self.stage.model],
                 max_batch_size=len(self.stage.samples),
                 threads=1,
                 compile="never",
