@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--optimizer", choices=["muon", "adamw"], default="adamw")
-    parser.add_argument("--compile", choices=["auto", "on", "off"], default="on")
+    parser.add_argument("--compile", choices=["auto", "on", "off"], default="off")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     rng = np.random.default_rng(0)
