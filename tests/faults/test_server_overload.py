@@ -320,7 +320,7 @@ def test_a_signal_lets_streams_finish_and_exits_0(number: signal.Signals) -> Non
         def closed() -> bool:
             try:
                 socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))).close()
-            except ConnectionRefusedError:
+            except (ConnectionRefusedError, ConnectionResetError):
                 return True
             return False
 
