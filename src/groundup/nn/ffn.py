@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -82,9 +81,3 @@ class Gated(nn.Module):
             gate, up = self.gate_proj(x), self.up_proj(x)
         y: Tensor = self.down_proj(self.activation(gate) * up)
         return y
-
-
-def intermediate_size_for(hidden_size: int, *, gated: bool, multiple_of: int = 32) -> int:
-    """The usual width: 4 D plain, 8/3 D gated (same parameters), rounded up to `multiple_of`."""
-    wanted = hidden_size * 8 / 3 if gated else hidden_size * 4
-    return -(-int(torch.ceil(torch.tensor(wanted))) // multiple_of) * multiple_of
