@@ -13,8 +13,7 @@ from groundup.core.errors import ConfigError, ModelError
 from groundup.models.decoder import BlockConfig, Decoder, DecoderConfig, swapped_parts
 from groundup.models.directory import load_model, save_model
 from groundup.models.families import read_config
-from groundup.nn.ffn import Gated, GatedConfig, MLPConfig
-from groundup.nn.fuse import FuseProjections
+from groundup.nn.ffn import GatedConfig, MLPConfig
 from groundup.nn.mixers.attention import Attention, AttentionConfig, attend, attend_explained, causal_mask
 from groundup.nn.position import LinearScaling, NoPositionConfig, RopeConfig
 from groundup.nn.state import SequenceState
@@ -240,61 +239,6 @@ def test_learned_positions_end_where_they_end() -> None:
     model = Decoder(family_config("gpt2"))
     with pytest.raises(ModelError, match=r"97 positions, but this model has learned 96"):
         model(ids_of(1, 97))
-
-
-# -------------------------------------------------------------------------------------------------------------- fused
-
-
-@pytest.mark.row("5.1")
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_fused_projections_change_nothing(model: Decoder, dtype: torch.dtype) -> None:
-    model.to(dtype)
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    ids = ids_of(2, 12)
-
-    def logits() -> list[torch.Tensor]:
-        with torch.no_grad():
-            out = model(ids, model.init_state(2))
-            return [out.logits, model(ids[:, :1], out.state).logits]
-
-    plain = logits()
-    assert FuseProjections().apply(model) is model
-    attention = next(m for m in model.modules() if isinstance(m, Attention))
-    gated = next((m for m in model.modules() if isinstance(m, Gated)), None)
-    assert attention.fused is not None and (gated is None or gated.fused is not None)
-    for a, b in zip(plain, logits(), strict=True):
-        assert torch.equal(a, b) if dtype is torch.bfloat16 else torch.allclose(a, b, atol=1e-5, rtol=1e-5)
-    after = model.state_dict()
-    assert set(after) == set(before) and all(torch.equal(after[name], before[name]) for name in before)
-
-    # A step of an optimizer is seen by both forms.
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    model(ids).logits.float().square().mean().backward()
-    optimizer.step()
-    fused = logits()
-    assert not torch.equal(fused[0], plain[0])
-    for module in model.modules():
-        if isinstance(module, (Attention, Gated)):
-            module.fused = None
-    for a, b in zip(fused, logits(), strict=True):
-        torch.testing.assert_close(a, b)
-
-
-def test_fused_projections_stand_back() -> None:
-    """After a move to another dtype, and where an adapter is put around a projection, the parts are used as they are."""
-    model = lively(plain_config())
-    FuseProjections().apply(model)
-    attention = next(m for m in model.modules() if isinstance(m, Attention))
-    linears = attention.q_proj, attention.k_proj, attention.v_proj
-    with torch.no_grad():
-        assert attention.fused is not None and attention.fused.stands_for(linears)
-        assert not attention.fused.stands_for((torch.nn.Sequential(attention.q_proj), *linears[1:]))
-        attention.k_proj.weight = torch.nn.Parameter(attention.k_proj.weight * 2)
-        assert not attention.fused.stands_for((attention.q_proj, attention.k_proj, attention.v_proj))
-        model.to(torch.bfloat16)
-        assert not attention.fused.stands_for(linears)
-        assert model(ids_of(1, 4), model.init_state(1)).logits.dtype == torch.bfloat16
-    assert not attention.fused.stands_for(linears), "with gradients wanted"
 
 
 # ---------------------------------------------------------------------------------------------------- learner's parts

@@ -9,8 +9,6 @@ from typing import Literal, TypeAlias
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .fuse import FusedLinear
-
 Activation: TypeAlias = Literal["relu", "relu2", "gelu", "gelu_tanh", "silu"]
 
 
@@ -67,17 +65,11 @@ class Gated(nn.Module):
     def __init__(self, hidden_size: int, config: GatedConfig) -> None:
         super().__init__()
         self.activation = ACTIVATIONS[config.activation]
-        self.fused: FusedLinear | None = None
-        """One matrix for gate and up; see groundup.nn.fuse."""
         self.gate_proj = nn.Linear(hidden_size, config.intermediate_size, bias=config.bias)
         self.up_proj = nn.Linear(hidden_size, config.intermediate_size, bias=config.bias)
         self.down_proj = nn.Linear(config.intermediate_size, hidden_size, bias=config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        linears = self.gate_proj, self.up_proj
-        if self.fused is not None and self.fused.stands_for(linears):
-            gate, up = self.fused(x)
-        else:
-            gate, up = self.gate_proj(x), self.up_proj(x)
+        gate, up = self.gate_proj(x), self.up_proj(x)
         y: Tensor = self.down_proj(self.activation(gate) * up)
         return y

@@ -82,11 +82,6 @@ def rule_of(pattern: str | tuple[str, ...]) -> tuple[str, ...]:
     return tuple(_SAME.get(p, p) for p in pattern)
 
 
-def name_of(rule: tuple[str, ...]) -> str | None:
-    """The short name of a rule, if it has one."""
-    return next((name for name, known in NAMED.items() if known == rule), None)
-
-
 @lru_cache(maxsize=64)
 def compile_pattern(pattern: str) -> Any:
     """A compiled `regex` pattern. Raises TokenizerError when it is not one."""

@@ -18,7 +18,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...core.config import Use, node
-from ..fuse import FusedLinear
 from ..norm import RMSNorm, RMSNormConfig
 from ..position import NoPosition, NoPositionConfig, Rope, RopeConfig
 from ..state import KeyValues, LayerState, Memory, SequenceState
@@ -67,8 +66,6 @@ class Attention(nn.Module):
             per_head = config.qk_norm == "head"
             self.q_norm = RMSNorm(self.head_dim if per_head else query_size, norm)
             self.k_norm = RMSNorm(self.head_dim if per_head else kv_size, norm)
-        self.fused: FusedLinear | None = None
-        """One matrix for q, k, v; see groundup.nn.fuse."""
         self.position = _build_position(config.position, self.head_dim)
 
     def init_memory(self, rows: int, *, dtype: torch.dtype, device: torch.device) -> Memory:
@@ -100,11 +97,7 @@ class Attention(nn.Module):
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """q [B, H, T, N], k and v [B, K, T, N]"""
-        linears = self.q_proj, self.k_proj, self.v_proj
-        if self.fused is not None and self.fused.stands_for(linears):
-            q, k, v = self.fused(x)
-        else:
-            q, k, v = (linear(x) for linear in linears)
+        q, k, v = self.q_proj(x), self.k_proj(x), self.v_proj(x)
         if self.config.qk_norm == "full":
             q, k = self.q_norm(q), self.k_norm(k)
         q, k, v = (t.view(*t.shape[:-1], -1, self.head_dim) for t in (q, k, v))
