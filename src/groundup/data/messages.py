@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import DataError
+from ..core.types import TaskExample
 from .documents import read_rows
 from .files import find_files, read_bytes
 
@@ -25,6 +26,19 @@ def read_examples(directory: Path | str, split: str) -> Iterator[dict[str, Any]]
     """Rows of one split of an `instruct` directory: messages, kind, id, and `code` where a function is to be completed."""
     for number, row in read_rows(Path(directory) / f"{split}.jsonl"):
         yield checked(row, f"{directory}/{split}.jsonl, row {number}", default_id=f"{split}:{number}")
+
+
+def read_questions(directory: Path, split: str) -> Iterator[TaskExample]:
+    """Examples of one split of an `instruct` directory; rows that do not end with a text of the assistant's are left out.
+    DataError names the row that is malformed.
+    """
+    for row in read_examples(directory, split):
+        *prompt, last = row["messages"]
+        if prompt and last["role"] == "assistant" and isinstance(last["content"], str):
+            meta = {"kind": str(row["kind"])}
+            if isinstance(row.get("code"), str):
+                meta["code"] = row["code"]
+            yield TaskExample(id=str(row["id"]), prompt=prompt, answer=last["content"], meta=meta)
 
 
 def read_messages(path: Path | str) -> Iterator[dict[str, Any]]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..core.protocols import Tokenizer
 from ..core.types import Capabilities, ScoreRequest, TaskExample, TokenLogprobs
-from .tasks.questions import prompt_text
+from ..tasks.questions import prompt_text
 
 _NO_LIMIT = 0
 

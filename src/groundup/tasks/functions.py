@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from ...core.types import Completion, TaskExample, Verdict
+from ..core.types import Completion, TaskExample, Verdict
 
 # A longer prompt leaves a small model no room to write in.
 _MAX_PROMPT_CHARACTERS = 600

@@ -1,6 +1,6 @@
 """Questions held out from instruction tuning, judged by exact match.
 
-Rows are those of an `instruct` directory (`groundup.data.messages`). The last message is the right answer, everything before
+Rows are those of an `instruct` directory (`groundup.data.messages.read_questions`). The last message is the right answer, everything before
 it the prompt. `score` is 1 or 0; the details carry the word overlap (F1 over words, as SQuAD counts it: Rajpurkar et al.
 2016), for kinds of question that have more than one good answer. Where a row has the `code` of a function to be completed,
 they also say whether code and answer compile.
@@ -11,12 +11,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ...core.types import Completion, TaskExample, Verdict
-from ...data.messages import read_examples
+from ..core.types import Completion, TaskExample, Verdict
 from .functions import function_source, why_not_a_function
 
 _QUOTES = "`'\"“”‘’"
@@ -58,19 +56,6 @@ class HeldOutQuestions:
         overlap = details["overlap"]
         reason = "no answer" if not given else f"{overlap:.0%} of the words" if overlap else "wrong"
         return Verdict(score=0.0, reason=reason, details=details)
-
-
-def read_questions(directory: Path, split: str) -> Iterator[TaskExample]:
-    """Examples of one split of an `instruct` directory; rows that do not end with a text of the assistant's are left out.
-    DataError names the row that is malformed.
-    """
-    for row in read_examples(directory, split):
-        *prompt, last = row["messages"]
-        if prompt and last["role"] == "assistant" and isinstance(last["content"], str):
-            meta = {"kind": str(row["kind"])}
-            if isinstance(row.get("code"), str):
-                meta["code"] = row["code"]
-            yield TaskExample(id=str(row["id"]), prompt=prompt, answer=last["content"], meta=meta)
 
 
 def prompt_text(prompt: str | Sequence[Mapping[str, Any]]) -> str:

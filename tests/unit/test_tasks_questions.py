@@ -13,10 +13,11 @@ import pytest
 
 from groundup.core.errors import BusyError, DataError, RequestError
 from groundup.core.types import Capabilities, Chunk, Completion, Request, SamplingParams, TaskExample, Usage
+from groundup.data.messages import read_questions
 from groundup.evals.baselines import ByteUnigram, MostCommonAnswer, NearestExample
 from groundup.evals.harness import run_baseline, run_task, written
-from groundup.evals.tasks.functions import GeneratedFunctions, find_functions, function_source, why_not_a_function
-from groundup.evals.tasks.questions import HeldOutQuestions, normalised, read_questions, word_overlap
+from groundup.tasks.functions import GeneratedFunctions, find_functions, function_source, why_not_a_function
+from groundup.tasks.questions import HeldOutQuestions, normalised, word_overlap
 
 pytestmark = pytest.mark.row("11.1")
 

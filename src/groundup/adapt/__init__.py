@@ -1,0 +1,1 @@
+"""Model to model: adapters, and later quantisation, pruning, merging."""

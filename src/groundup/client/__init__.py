@@ -1,0 +1,1 @@
+"""Any provider as a Generator."""
