@@ -75,11 +75,13 @@ class Batch:
     """[B, T] int64: number of the document each position belongs to; attention stays inside one. None: one a row."""
     extras: Mapping[str, Tensor] = field(default_factory=dict)
     """What an objective needs beside: reference log-probs, advantages, old log-probs, ..."""
+    count: int | None = None
+    """How many things the loss is a mean over, where these are not the targets: sequences, pairs."""
 
     @property
     def weight(self) -> int:
-        """How many positions the loss is a mean over; accumulation over micro-batches is exact with it."""
-        return int((self.targets != IGNORE).sum())
+        """What the loss is a mean over; accumulation over micro-batches is exact with it."""
+        return int((self.targets != IGNORE).sum()) if self.count is None else self.count
 
     def to(self, device: torch.device | str) -> Batch:
         return Batch(
@@ -87,6 +89,7 @@ class Batch:
             self.targets.to(device),
             None if self.documents is None else self.documents.to(device),
             {name: value.to(device) for name, value in self.extras.items()},
+            self.count,
         )
 
 
@@ -114,6 +117,10 @@ class ExampleSource(Protocol):
     """
 
     def take(self, step: int, count: int) -> Sequence[Any]: ...
+
+    def figures(self) -> Mapping[str, float]:
+        """What is worth logging of the examples last taken (rewards, lengths); {} if nothing is."""
+        ...
 
     def state_dict(self) -> dict[str, Any]: ...
 

@@ -30,6 +30,9 @@ class WindowSource:
         first = self.offset + step * count
         return [self.windows.example(first + j) for j in range(count)]
 
+    def figures(self) -> Mapping[str, float]:
+        return {}
+
     def state_dict(self) -> dict[str, Any]:
         return {}
 
@@ -54,6 +57,9 @@ class ChatSource:
         if self._order is None or self._order[0] != epoch:
             self._order = (epoch, np.random.default_rng([self.seed, epoch]).permutation(len(self.examples)))
         return self.examples[int(self._order[1][place])]
+
+    def figures(self) -> Mapping[str, float]:
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         return {}

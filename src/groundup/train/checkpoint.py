@@ -53,7 +53,7 @@ class Checkpoints:
         self.directory.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        weights = {name: p.detach().contiguous() for name, p in model.named_parameters()}
+        weights = {name: p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
         moments = optimizer_tensors(model, optimizers)
         moments |= {f"averaged.{name}": tensor for name, tensor in state.averaged.items()}
         needed = sum(t.nbytes for t in (*weights.values(), *moments.values()))
@@ -117,7 +117,7 @@ class Checkpoints:
     def load(self, path: Path, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> TrainingState:
         """Put a verified checkpoint back into the model, the optimizers and the random generator."""
         weights = load_file(path / "model.safetensors")
-        own = dict(model.named_parameters())
+        own = {name: p for name, p in model.named_parameters() if p.requires_grad}
         if set(weights) != set(own):
             odd = sorted(set(weights) ^ set(own))[:3]
             raise ArtifactError(f"{path} is of another model: parameters differ, for example {', '.join(odd)}")

@@ -175,7 +175,13 @@ class Loop:
         self._average()
         self.step += 1
         self.tokens += sum(b.input_ids.numel() for b in batches)
-        self.metrics = {**metrics, "loss": loss, "grad_norm": norm, "lr": self.optimizers[0].param_groups[0]["lr"]}
+        self.metrics = {
+            **self.source.figures(),
+            **metrics,
+            "loss": loss,
+            "grad_norm": norm,
+            "lr": self.optimizers[0].param_groups[0]["lr"],
+        }
         return True
 
     def _batches(self) -> list[Batch]:
@@ -231,7 +237,7 @@ class Loop:
     def _average(self) -> None:
         if not self.config.ema_decay:
             return
-        named = dict(self.model.named_parameters())
+        named = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         if not self.averaged:
             self.averaged = {name: p.detach().clone() for name, p in named.items()}
             return
@@ -243,7 +249,8 @@ class Loop:
     def _use_averaged(self) -> None:
         with torch.no_grad():
             for name, parameter in self.model.named_parameters():
-                parameter.copy_(self.averaged[name])
+                if name in self.averaged:
+                    parameter.copy_(self.averaged[name])
 
     # --------------------------------------------------------------------------------------- evaluation and records
 

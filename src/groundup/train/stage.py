@@ -9,30 +9,26 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from ..core.artifact import read_json, write_json
-from ..core.config import Use, load_user_part, node
 from ..core.errors import ConfigError
 from ..core.recipe import StageContext
 from ..models.decoder import Decoder
-from ..nn.protocols import Objective
-from ..objectives.causal import CausalConfig, CausalLM
-from ..objectives.sft import SFT, SFTConfig
+from ..objectives.causal import CausalConfig
 from .checkpoint import Checkpoints
-from .examples import Examples, open_examples
 from .loop import Loop, LoopConfig, Result
+from .methods import ObjectiveNode, open_training
 from .optim.build import OptimizerNode, build_optimizer
 from .schedule import ScheduleConfig, ScheduleNode, build_schedule
 from .settings import PrecisionConfig, Settings, choose_settings, gemm_peak
 from .stability import StabilityConfig
+from .training import Start, Training
 
-BITS = math.log(2)
-ObjectiveNode = node(CausalConfig, SFTConfig)
 _RESERVE = 0.06
 """Share of a time budget kept for evaluations, samples and checkpoints."""
 
@@ -89,53 +85,50 @@ class TrainStage:
         return ""
 
     def run(self, context: StageContext) -> Mapping[str, Any]:
-        from ..models.directory import copy_tokenizer_files, load_model, read_generation_config, save_model
-        from ..tokenizers import load_tokenizer
-        from ..tokenizers.chat_template import DEFAULT_CHAT_TEMPLATE, load_chat_template
-
         if not any((self.num_steps, self.num_tokens, self.num_epochs, self.budget_seconds)):
             raise ConfigError("nothing says when to stop", path=context.name,
                               hint=f"set {context.name}.num_steps, num_tokens, num_epochs or budget_seconds")  # fmt: skip
-        start_directory = context.inputs[self.model]
         torch.manual_seed(context.seed)
-        model = load_model(start_directory, trusted_parts=tuple(context.swaps.values()))
-        tokenizer = load_tokenizer(start_directory)
-        template = load_chat_template(start_directory)
-        chat = isinstance(self.objective, SFTConfig)
-        context_tokens = self.context_tokens or model.config.max_position_embeddings
-        objective = build_objective(self.objective, context_tokens)
-        examples = open_examples(
-            context.inputs[self.data],
-            objective,
-            tokenizer=tokenizer,
-            template=template,
-            context_tokens=context_tokens,
-            within_documents=self.within_documents,
-            seed=context.seed,
-            progress=context.progress,
-        )
-        model.checkpoint_activations = self.checkpoint_activations
-        model.prepare_positions(examples.context_tokens)
-        plan = self._plan(context, model, objective, examples)
-        settings = Settings(**plan["settings"])
-        sampler = _Sampler(self, context, tokenizer, template if chat else None) if self.samples else None
+        training = open_training(self._start(context))
         try:
-            result = self._train(context, model, objective, examples, plan, settings, sampler)
+            plan = self._plan(context, training)
+            settings = Settings(**plan["settings"])
+            sampler = _Sampler(self, context, training.template) if self.samples else None
+            try:
+                result = self._train(context, training, plan, settings, sampler)
+            finally:
+                if sampler is not None:
+                    sampler.close()
+            training.save(context.directory)
+            return self._figures(result, plan, settings, training)
         finally:
-            if sampler is not None:
-                sampler.close()
-        template_source = template.source if template is not None else DEFAULT_CHAT_TEMPLATE if chat else None
-        copy_tokenizer_files(start_directory, context.directory)
-        generation = read_generation_config(start_directory)
-        save_model(model, context.directory, chat_template=template_source, generation=generation)
-        return self._figures(result, plan, settings, examples, model)
+            training.close()
+
+    def _start(self, context: StageContext) -> Start:
+        from ..models.directory import load_model
+        from ..tokenizers import load_tokenizer
+        from ..tokenizers.chat_template import load_chat_template
+
+        directory = context.inputs[self.model]
+        model = load_model(directory, trusted_parts=tuple(context.swaps.values()))
+        model.checkpoint_activations = self.checkpoint_activations
+        context_tokens = self.context_tokens or model.config.max_position_embeddings
+        model.prepare_positions(context_tokens)
+        return Start(
+            stage=self,
+            context=context,
+            directory=directory,
+            data=context.inputs[self.data],
+            model=model,
+            tokenizer=load_tokenizer(directory),
+            template=load_chat_template(directory),
+            context_tokens=context_tokens,
+        )
 
     def _train(
         self,
         context: StageContext,
-        model: Decoder,
-        objective: Objective,
-        examples: Examples,
+        training: Training,
         plan: Mapping[str, Any],
         settings: Settings,
         sampler: _Sampler | None,
@@ -143,10 +136,10 @@ class TrainStage:
         num_steps = plan["num_steps"]
         every = max(1, math.ceil(num_steps / max(1, self.evaluations)))
         loop = Loop(
-            model,
-            objective,
-            examples.source,
-            build_optimizer(self.optimizer, model),
+            training.model,
+            training.objective,
+            training.source,
+            build_optimizer(self.optimizer, training.model),
             build_schedule(self.schedule),
             LoopConfig(
                 num_steps=num_steps,
@@ -159,37 +152,21 @@ class TrainStage:
                 checkpoint_every_seconds=self.checkpoint_every_seconds,
                 checkpoint_every_steps=self.checkpoint_every_steps,
                 ema_decay=self.ema_decay,
-                flops_per_token=model.flops_per_token(examples.context_tokens),
+                flops_per_token=_decoder_of(training.model).flops_per_token(training.context_tokens),
                 peak_flops=plan["peak_flops"],
                 stability=self.stability,
             ),
             settings,
             Checkpoints(context.scratch / "checkpoints", context.tracker),
-            evaluate=lambda m: self._evaluate(m, objective, examples, settings),
+            evaluate=lambda model: training.evaluate(model, settings),
             sample=sampler,
             progress=context.progress,
         )
         return loop.run()
 
-    def _evaluate(
-        self, model: nn.Module, objective: Objective, examples: Examples, settings: Settings
-    ) -> dict[str, float]:
-        """Mean loss on the same validation examples every time; bits per byte where bytes are known."""
-        total = weight = 0.0
-        for batch in examples.validation(self.evaluation_tokens, self.micro_batch_size or self.batch_size):
-            with settings.autocast():
-                loss = float(objective.loss(model, batch).loss)
-            total, weight = total + loss * batch.weight, weight + batch.weight
-        if not weight:
-            return {}
-        figures = {"val_loss": total / weight}
-        if examples.bytes_per_token:
-            figures["val_bits_per_byte"] = figures["val_loss"] / BITS / examples.bytes_per_token
-        return figures
-
     # ------------------------------------------------------------------------------------------------------ the plan
 
-    def _plan(self, context: StageContext, model: Decoder, objective: Objective, examples: Examples) -> dict[str, Any]:
+    def _plan(self, context: StageContext, training: Training) -> dict[str, Any]:
         """Settings and number of steps: measured once, then read from the scratch folder."""
         path = context.scratch / "plan.json"
         if path.is_file():
@@ -198,16 +175,19 @@ class TrainStage:
         start = time.perf_counter()
         context.progress.say("  measuring dtype, threads and compilation for this model on this machine")
         size = self.micro_batch_size or self.batch_size
-        taken = examples.source.take(0, self.batch_size)
-        batches = [objective.collate(taken[i : i + size]) for i in range(0, len(taken), size)]
-        limit = self._step_limit(examples)
+        taken = training.source.take(0, self.batch_size)
+        taking = time.perf_counter()
+        training.source.take(1, self.batch_size)
+        taking = time.perf_counter() - taking
+        batches = [training.objective.collate(taken[i : i + size]) for i in range(0, len(taken), size)]
+        limit = self._step_limit(training)
         settings = choose_settings(
-            self.precision, model, objective, batches,
+            self.precision, training.model, training.objective, batches,
             num_steps=limit, seconds=self.budget_seconds, tracker=context.tracker,
         )  # fmt: skip
         num_steps = limit
         if self.budget_seconds is not None:
-            per_step = settings.step_seconds + self._update_seconds(model, settings)
+            per_step = taking + settings.step_seconds + self._update_seconds(training.model, settings)
             left = self.budget_seconds * (1 - _RESERVE) - (time.perf_counter() - start)
             affordable = max(1, int(left / per_step))
             num_steps = affordable if limit is None else min(limit, affordable)
@@ -216,23 +196,23 @@ class TrainStage:
         write_json(path, plan)
         context.tracker.event("plan", f"{num_steps} steps", **plan)
         context.progress.say(
-            f"  {num_steps:,} steps of {self.batch_size} x {examples.example_name}; {settings.dtype}, "
+            f"  {num_steps:,} steps of {self.batch_size} x {training.example_name}; {settings.dtype}, "
             f"{settings.threads} threads{', compiled' if settings.compile else ''}; "
             f"peak measured {peak / 1e9:,.0f} GFLOP/s"
         )
         return plan
 
-    def _step_limit(self, examples: Examples) -> int | None:
+    def _step_limit(self, training: Training) -> int | None:
         limits = []
         if self.num_steps is not None:
             limits.append(self.num_steps)
         if self.num_tokens is not None:
-            limits.append(self.num_tokens // (self.batch_size * examples.context_tokens))
+            limits.append(self.num_tokens // (self.batch_size * training.context_tokens))
         if self.num_epochs is not None:
-            limits.append(int(self.num_epochs * examples.num_examples / self.batch_size))
+            limits.append(int(self.num_epochs * training.num_examples / self.batch_size))
         return max(1, min(limits)) if limits else None
 
-    def _update_seconds(self, model: Decoder, settings: Settings) -> float:
+    def _update_seconds(self, model: nn.Module, settings: Settings) -> float:
         """What an optimizer step takes, measured on a copy with made-up gradients."""
         import copy
 
@@ -242,7 +222,7 @@ class TrainStage:
         optimizers = build_optimizer(self.optimizer, trial)
         best = math.inf
         for _ in range(3):
-            for parameter in trial.parameters():
+            for parameter in (p for p in trial.parameters() if p.requires_grad):
                 parameter.grad = torch.full_like(parameter, 1e-3)
             start = time.perf_counter()
             for optimizer in optimizers:
@@ -252,47 +232,40 @@ class TrainStage:
         return best
 
     def _figures(
-        self, result: Result, plan: Mapping[str, Any], settings: Settings, examples: Examples, model: Decoder
+        self, result: Result, plan: Mapping[str, Any], settings: Settings, training: Training
     ) -> dict[str, Any]:
+        parameters = list(training.model.parameters())
         figures: dict[str, Any] = {
             "steps": result.step,
             "tokens": result.tokens,
-            "epochs": round(result.step * self.batch_size / max(1, examples.num_examples), 3),
-            "parameters": model.num_parameters(),
+            "epochs": round(result.step * self.batch_size / max(1, training.num_examples), 3),
+            "parameters": sum(p.numel() for p in parameters),
+            "trained_parameters": sum(p.numel() for p in parameters if p.requires_grad),
             "skipped_batches": result.skipped,
             "peak_gflops": plan["peak_flops"] / 1e9,
             "settings": {"dtype": settings.dtype, "threads": settings.threads, "compile": settings.compile},
             "measured_step_seconds": settings.measured,
             "history": result.history,
+            **training.figures(),
         }
         names = ("loss", "val_loss", "val_bits_per_byte", "tokens_per_second", "mfu", "accuracy")
         return figures | {name: result.metrics[name] for name in names if name in result.metrics}
 
 
-def build_objective(config: CausalConfig | SFTConfig | Use, context_tokens: int) -> Objective:
-    match config:
-        case CausalConfig():
-            return CausalLM(config)
-        case SFTConfig():
-            return SFT(replace(config, context_tokens=context_tokens))
-        case Use():
-            made: Objective = load_user_part(config)(**config.args)
-            missing = [name for name in ("collate", "loss") if not callable(getattr(made, name, None))]
-            if missing:
-                raise ConfigError(
-                    f"{config.use} lacks the method {missing[0]}",
-                    hint="an objective has collate(examples) -> Batch and loss(model, batch) -> LossOutput",
-                )
-            return made
-    raise AssertionError(config)
+def _decoder_of(model: nn.Module) -> Decoder:
+    """The decoder itself, or the one inside a model with a head or a critic."""
+    return next(module for module in model.modules() if isinstance(module, Decoder))
 
 
 class _Sampler:
     """Continues the recipe's prompts with the model as it is, through the engine, and shows and records them."""
 
-    def __init__(self, stage: TrainStage, context: StageContext, tokenizer: Any, template: Any) -> None:
+    def __init__(self, stage: TrainStage, context: StageContext, template: Any) -> None:
+        from ..tokenizers import load_tokenizer
+
         self.stage, self.context = stage, context
-        self.tokenizer, self.template = tokenizer, template
+        self.template = template
+        self.tokenizer = load_tokenizer(context.inputs[stage.model])
         self.engine: Any = None
 
     def __call__(self, model: nn.Module, step: int) -> None:

@@ -1,0 +1,28 @@
+"""One file per way to train: each opens a data artifact for its objectives (`open(start) -> Training`).
+
+To add one: its config joins `ObjectiveNode`, its file joins `METHODS`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from ...core.config import Use, node
+from ...objectives.causal import CausalConfig
+from ...objectives.sft import SFTConfig
+from ..training import Start, Training
+
+ObjectiveNode = node(CausalConfig, SFTConfig)
+
+METHODS: dict[type, str] = {
+    CausalConfig: "windows",
+    SFTConfig: "conversations",
+    Use: "own",
+}
+"""Class of the objective's config -> module here."""
+
+
+def open_training(start: Start) -> Training:
+    module = import_module(f".{METHODS[type(start.stage.objective)]}", __name__)
+    training: Training = module.open(start)
+    return training
