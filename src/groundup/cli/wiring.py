@@ -14,6 +14,8 @@ STAGES = {
     "train_tokenizer": "groundup.data.stages:TokenizerStage",
     "pack": "groundup.data.stages:PackStage",
     "instruct": "groundup.data.stages:InstructStage",
+    "problems": "groundup.tasks.stages:ProblemsStage",
+    "worked_solutions": "groundup.tasks.stages:WorkedSolutionsStage",
     "decoder": "groundup.models.stages:DecoderStage",
     "pretrained": "groundup.models.stages:PretrainedStage",
     "train": "groundup.train.stage:TrainStage",

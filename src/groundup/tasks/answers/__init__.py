@@ -1,0 +1,5 @@
+"""When two answers say the same: numbers, words, LaTeX, units, intervals, dates, letters (see `equality.py`)."""
+
+from .equality import Equality, answers_equal, is_number
+
+__all__ = ["Equality", "answers_equal", "is_number"]
