@@ -24,6 +24,7 @@ from .checkpoint import Checkpoints
 from .loop import Loop, LoopConfig, Result
 from .methods import ObjectiveNode, open_training
 from .optim.build import OptimizerNode, build_optimizer
+from .rewards import RewardConfig, RewardNode
 from .schedule import ScheduleConfig, ScheduleNode, build_schedule
 from .settings import PrecisionConfig, Settings, choose_settings, gemm_peak
 from .stability import StabilityConfig
@@ -41,6 +42,12 @@ class TrainStage:
     data: str = "tokens"
     """The stage with token shards (causal) or instruction examples (sft)."""
     objective: ObjectiveNode = CausalConfig()  # type: ignore[valid-type]
+    reference: str | None = None
+    """Stage of the frozen model that preference and policy objectives compare with; null: the model that training starts from."""
+    reward: RewardNode = RewardConfig()
+    """What a policy's samples earn."""
+    reward_model: str | None = None
+    """Stage of a reward model: scores a policy's samples, and is where PPO's critic begins."""
     optimizer: OptimizerNode
     schedule: ScheduleNode = ScheduleConfig()
     precision: PrecisionConfig = PrecisionConfig()
@@ -67,6 +74,8 @@ class TrainStage:
     """How many times during the run the validation split is scored."""
     evaluation_tokens: int = 65536
     """How much of it each time."""
+    evaluation_problems: int = 64
+    """How many held-out problems a policy answers each time."""
     samples: tuple[str, ...] = ()
     """Prompts continued at each evaluation, so that one sees the model learn."""
     sample_tokens: int = 60
@@ -79,7 +88,8 @@ class TrainStage:
         return "model"
 
     def inputs(self) -> tuple[str, ...]:
-        return (self.model, self.data)
+        others = (self.reference, self.reward_model)
+        return tuple(dict.fromkeys((self.model, self.data, *(name for name in others if name is not None))))
 
     def fingerprint(self) -> str:
         return ""
@@ -248,8 +258,8 @@ class TrainStage:
             "history": result.history,
             **training.figures(),
         }
-        names = ("loss", "val_loss", "val_bits_per_byte", "tokens_per_second", "mfu", "accuracy")
-        return figures | {name: result.metrics[name] for name in names if name in result.metrics}
+        left_out = ("lr", "tokens", "grad_norm")
+        return figures | {name: value for name, value in result.metrics.items() if name not in left_out}
 
 
 def _decoder_of(model: nn.Module) -> Decoder:

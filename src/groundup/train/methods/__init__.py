@@ -9,14 +9,16 @@ from importlib import import_module
 
 from ...core.config import Use, node
 from ...objectives.causal import CausalConfig
+from ...objectives.policy import GRPOConfig, PPOConfig, ReinforceConfig, RLOOConfig
 from ...objectives.sft import SFTConfig
 from ..training import Start, Training
 
-ObjectiveNode = node(CausalConfig, SFTConfig)
+ObjectiveNode = node(CausalConfig, SFTConfig, GRPOConfig, RLOOConfig, ReinforceConfig, PPOConfig)
 
 METHODS: dict[type, str] = {
     CausalConfig: "windows",
     SFTConfig: "conversations",
+    **dict.fromkeys((GRPOConfig, RLOOConfig, ReinforceConfig, PPOConfig), "policy"),
     Use: "own",
 }
 """Class of the objective's config -> module here."""
