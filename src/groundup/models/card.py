@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from .decoder import Decoder, swapped_parts
+from .heads import HeadedDecoder
 
 
 def model_card(directory: Path, family: str, model: Decoder, dtype: torch.dtype, text: str | None) -> str:
@@ -41,3 +44,42 @@ def model_card(directory: Path, family: str, model: Decoder, dtype: torch.dtype,
             "\npython -c \"from transformers import AutoModelForCausalLM as M; M.from_pretrained('<this directory>')\""
         )
     return "\n".join([*lines, "", "```", opens, "```", ""])
+
+
+_PIPELINES = {"sequence": "text-classification", "token": "token-classification", "span": "question-answering"}
+_SHOWN_LABELS = 30
+
+
+def headed_card(
+    directory: Path, raw: Mapping[str, Any], model: HeadedDecoder, dtype: torch.dtype, text: str | None
+) -> str:
+    """The card of a decoder with a head for labels; raw: its config.json."""
+    family, architecture = raw["model_type"], raw["architectures"][0]
+    front = ["---", "library_name: groundup", f"pipeline_tag: {_PIPELINES[model.kind]}", f"tags: [groundup, {family}]"]
+    front += ["---", ""]
+    if text is not None:
+        return "\n".join(front) + text.rstrip() + "\n"
+    more = len(model.labels) - _SHOWN_LABELS
+    labels = ", ".join(f"`{label}`" for label in model.labels[:_SHOWN_LABELS]) + (
+        f" and {more} more" if more > 0 else ""
+    )
+    rows = [
+        ("Architecture", architecture),
+        ("Labels", labels),
+        ("Parameters", f"{model.num_parameters():,}"),
+        ("Layers, width", f"{model.config.num_hidden_layers}, {model.config.hidden_size}"),
+        ("Context", f"{model.config.max_position_embeddings:,} tokens"),
+        ("Weights", str(dtype).removeprefix("torch.")),
+    ]
+    lines = [
+        *front,
+        f"# {directory.name}",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in rows),
+    ]
+    opens = "from groundup.models.heads_directory import load_headed; load_headed('<this directory>')"
+    if family != "groundup":
+        opens += f"\nfrom transformers import {architecture} as M; M.from_pretrained('<this directory>')"
+    return "\n".join([*lines, "", "```python", opens, "```", ""])

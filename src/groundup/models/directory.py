@@ -25,6 +25,7 @@ from .decoder import Decoder, DecoderConfig, swapped_parts
 from .facts import CONFIG, ModelFacts, read_model_config, read_model_facts, resolve_model_directory
 from .families import Entry, family_named, read_config, write_config
 from .families.family import OWN
+from .families.heads import head_kind
 from .weights import StoredTensor, inspect_weights, read_tensors, write_tensors
 
 __all__ = [
@@ -92,13 +93,31 @@ def save_model(
     parameters = {name: tensor.detach() for name, tensor in model.state_dict().items()}
     if config.tie_word_embeddings:
         parameters.pop("lm_head.weight", None)
-    entries = _own_entries(parameters) if family is None else family.entries(config)
+    entries = own_entries(parameters) if family is None else family.entries(config)
     left = set(parameters) - {name for entry in entries for name in entry.ours}
     if left:
         raise ModelError(
             f"the model has {len(left)} tensors that its config does not name, such as {min(left)!r}",
             hint="merge adapters into the weights before saving",
         )
+    write_files(directory, raw, entries, parameters, stored_dtype, tokenizer=tokenizer, chat_template=chat_template,
+                generation=generation, max_shard_bytes=max_shard_bytes)  # fmt: skip
+    write_text(directory / "README.md", model_card(directory, raw["model_type"], model, stored_dtype, card))
+
+
+def write_files(
+    directory: Path,
+    raw: Mapping[str, Any],
+    entries: list[Entry],
+    parameters: Mapping[str, Tensor],
+    stored_dtype: torch.dtype,
+    *,
+    tokenizer: Any,
+    chat_template: str | None,
+    generation: Mapping[str, Any] | None,
+    max_shard_bytes: int,
+) -> None:
+    """Weights, config.json, generation_config.json and the tokenizer's files: all of a model directory but its card."""
     kinds = {name: stored_dtype if tensor.is_floating_point() else tensor.dtype for name, tensor in parameters.items()}
     sizes = {e.file: (_STORED[kinds[e.ours[0]]], _file_shape(e, parameters)) for e in entries}
     makers = {e.file: (lambda e=e: _to_file(e, parameters, kinds[e.ours[0]])) for e in entries}
@@ -108,7 +127,7 @@ def save_model(
     ids = {key: generation.get(key) for key in _ID_KEYS}
     write_json(
         directory / CONFIG,
-        {**raw, **ids, "dtype": str(stored_dtype).removeprefix("torch."), "use_cache": True},
+        {**ids, **raw, "dtype": str(stored_dtype).removeprefix("torch."), "use_cache": True},
     )
     # transformers 5 reads a null sampling value as "not set"; keys that are None are left out.
     write_json(
@@ -119,7 +138,6 @@ def save_model(
         tokenizer.save(directory)
     if chat_template is not None:
         write_chat_template(directory, chat_template)
-    write_text(directory / "README.md", model_card(directory, raw["model_type"], model, stored_dtype, card))
 
 
 def seal_model(
@@ -155,31 +173,48 @@ def load_model(
     Raises ArtifactError for damaged or missing files, ModelError for a config or tensors that do not fit, naming both.
     """
     directory = Path(directory)
+    raw, stored, config, dtype = open_directory(directory, dtype=dtype, trusted_parts=trusted_parts, verify=verify)
+    if head_kind(raw) is not None:
+        raise ModelError(
+            f"{directory} holds a {raw['architectures'][0]}, which has labels as its output, not next tokens",
+            hint="groundup.models.heads_directory.load_headed reads it",
+        )
+    model = empty_decoder(config)
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    if config.tie_word_embeddings:
+        expected.pop("lm_head.weight", None)
+    if raw["model_type"] == OWN:
+        entries = own_entries(expected)
+    else:
+        family = family_named(raw["model_type"])
+        entries = _without_prefix(family.entries(config), family.prefix, stored)
+    check_tensors(directory, entries, expected, stored, tied=config.tie_word_embeddings)
+    fill(model, entries, expected, stored, dtype)
+    if config.tie_word_embeddings:
+        model.lm_head.weight = model.embed_tokens.weight
+    return model.eval()
+
+
+def open_directory(
+    directory: Path, *, dtype: torch.dtype | None, trusted_parts: Collection[str], verify: bool
+) -> tuple[dict[str, Any], dict[str, StoredTensor], DecoderConfig, torch.dtype]:
+    """config.json, the headers of the weights, the decoder they are for, and the dtype to load it in; all checked."""
     raw = read_model_config(directory)
     if (directory / SEAL).is_file():
         verify_seal(directory, kind="model", contents=verify)
     stored = inspect_weights(directory)
     config = read_config(raw)
     _check_trust(config, trusted_parts, directory)
-    dtype = dtype or _directory_dtype(raw, stored)
-    swapped = bool(swapped_parts(config))
-    if swapped:
+    return raw, stored, config, dtype or _directory_dtype(raw, stored)
+
+
+def empty_decoder(config: DecoderConfig) -> Decoder:
+    """A decoder to be filled, without memory for its weights where that is possible."""
+    if swapped_parts(config):
         # A user's part is tried as it is made, which takes real tensors.
-        model = Decoder(config)
-    else:
-        with torch.device("meta"):
-            model = Decoder(config)
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    if config.tie_word_embeddings:
-        expected.pop("lm_head.weight", None)
-    if raw["model_type"] == OWN:
-        entries = _own_entries(expected)
-    else:
-        family = family_named(raw["model_type"])
-        entries = _without_prefix(family.entries(config), family.prefix, stored)
-    _check_tensors(directory, entries, expected, stored, tied=config.tie_word_embeddings)
-    _fill(model, entries, expected, stored, dtype)
-    return model.eval()
+        return Decoder(config)
+    with torch.device("meta"):
+        return Decoder(config)
 
 
 def _check_trust(config: DecoderConfig, trusted: Collection[str], directory: Path) -> None:
@@ -206,7 +241,7 @@ def _directory_dtype(raw: Mapping[str, Any], stored: Mapping[str, StoredTensor])
     return {"BF16": torch.bfloat16, "F16": torch.float16}.get(widest, torch.float32)
 
 
-def _own_entries(names: Collection[str]) -> list[Entry]:
+def own_entries(names: Collection[str]) -> list[Entry]:
     return [Entry(name, (name,)) for name in names]
 
 
@@ -217,7 +252,7 @@ def _without_prefix(entries: list[Entry], prefix: str, stored: Mapping[str, Stor
     return [Entry(e.file.removeprefix(prefix), e.ours, e.transposed) for e in entries]
 
 
-def _check_tensors(
+def check_tensors(
     directory: Path,
     entries: list[Entry],
     expected: Mapping[str, tuple[int, ...]],
@@ -274,13 +309,14 @@ def _to_file(entry: Entry, parameters: Mapping[str, Tensor], dtype: torch.dtype)
 
 
 @torch.no_grad()
-def _fill(
-    model: Decoder,
+def fill(
+    model: nn.Module,
     entries: list[Entry],
     expected: Mapping[str, tuple[int, ...]],
     stored: Mapping[str, StoredTensor],
     dtype: torch.dtype,
 ) -> None:
+    """Read the weights into `model`, whose position tables are made afresh at their first use."""
     by_file = {e.file: e for e in entries}
     for file, tensor in read_tensors({e.file: stored[e.file] for e in entries}):
         entry = by_file[file]
@@ -290,12 +326,11 @@ def _fill(
             # Copied: the tensor that was read may be a view of the file.
             kind = dtype if piece.is_floating_point() else piece.dtype
             _put(model, name, torch.empty(piece.shape, dtype=kind).copy_(piece))
-    if model.config.tie_word_embeddings:
-        model.lm_head.weight = model.embed_tokens.weight
     for module in model.modules():
         if isinstance(module, Rope):
             module.reset()
-    model.prepared_positions = 0
+        if isinstance(module, Decoder):
+            module.prepared_positions = 0
 
 
 def _put(model: nn.Module, name: str, tensor: Tensor) -> None:

@@ -137,20 +137,25 @@ def write_config(config: DecoderConfig) -> tuple[dict[str, Any], Family | None]:
     """The architecture part of config.json, and the family that names the tensors (None: our own names)."""
     name = family_of(config)
     if name == OWN:
-        return {
-            "architectures": ["GroundupDecoder"],
-            "model_type": OWN,
-            "vocab_size": config.vocab_size,
-            "hidden_size": config.hidden_size,
-            "num_hidden_layers": config.num_hidden_layers,
-            "max_position_embeddings": config.max_position_embeddings,
-            "tie_word_embeddings": config.tie_word_embeddings,
-            "decoder": to_plain(config),
-        }, None
+        return own_config(config), None
     family = families()[name]
     raw = family.write(full_form(config))
     assert raw is not None
     return {"architectures": [family.architecture], "model_type": name, **raw}, family
+
+
+def own_config(config: DecoderConfig) -> dict[str, Any]:
+    """config.json of groundup's own form."""
+    return {
+        "architectures": ["GroundupDecoder"],
+        "model_type": OWN,
+        "vocab_size": config.vocab_size,
+        "hidden_size": config.hidden_size,
+        "num_hidden_layers": config.num_hidden_layers,
+        "max_position_embeddings": config.max_position_embeddings,
+        "tie_word_embeddings": config.tie_word_embeddings,
+        "decoder": to_plain(config),
+    }
 
 
 ACTIVATIONS_READ = {
