@@ -5,7 +5,8 @@ Only names stand here; a class is imported when a recipe asks for it.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ STAGES = {
     "worked_solutions": "groundup.tasks.stages:WorkedSolutionsStage",
     "decoder": "groundup.models.stages:DecoderStage",
     "pretrained": "groundup.models.stages:PretrainedStage",
+    "sample": "groundup.data.samples:SampleStage",
     "train": "groundup.train.stage:TrainStage",
     "evaluate": "groundup.evals.stages:EvaluateStage",
 }
@@ -32,11 +34,17 @@ def open_model(
     like: Path | None = None,
     **options: Any,
 ) -> Any:
-    """A model directory, a run, or a live model (with its tokenizer) as a Generator and Scorer: the engine.
+    """A model directory, a run, or a live model (with its tokenizer) as a Generator and Scorer: the engine. An endpoint
+    (an EndpointConfig, its mapping, or `http(s)://host/v1#model`) as a Generator: the client, which the options do not concern.
 
     Close it when done. `options` are the fields of EngineConfig. A live model is shared, not copied: what an optimizer does to
     its weights the next request sees. `like` is the model directory that it came from: it says what begins and ends a text.
     """
+    endpoint = _endpoint(model)
+    if endpoint is not None:
+        from ..client import open_endpoint
+
+        return open_endpoint(endpoint)
     from ..engine import Engine, EngineConfig
 
     if isinstance(model, (str, Path)):
@@ -52,3 +60,17 @@ def open_model(
         bos_id, add_bos = bos_of(like, generation, tokenizer)
         ends = {"eos_ids": eos_ids_of(generation, tokenizer), "bos_id": bos_id, "add_bos": add_bos}
     return Engine(model, tokenizer, config=EngineConfig(**options), chat_template=chat_template, **ends)
+
+
+def _endpoint(model: Any) -> Any:
+    """The EndpointConfig that `model` is or names; None for anything else."""
+    from ..client import EndpointConfig
+    from ..core.config import parse
+
+    if isinstance(model, EndpointConfig):
+        return model
+    if isinstance(model, Mapping):
+        return parse(EndpointConfig, model, path="endpoint")
+    # A Path has lost one of the two slashes.
+    address = re.match(r"(https?):/{1,2}(?=[^/])", str(model)) if isinstance(model, (str, Path)) else None
+    return EndpointConfig.from_url(f"{address[1]}://{str(model)[address.end() :]}") if address else None
