@@ -87,7 +87,7 @@ def test_micro_batches_add_up_to_the_batch_and_to_single_pairs(config: object) -
             made = objective.loss(model, batch)
             share = batch.weight / sum(b.weight for b in batches)
             (made.loss * share).backward()
-            total += float(made.loss) * share
+            total += made.loss.item() * share
             rewards += float(made.metrics["rewards/margins"]) * share
         results.append((total, rewards, gradients(model)))
     for total, rewards, found in results[1:]:
@@ -119,7 +119,7 @@ def test_reference_does_not_depend_on_how_it_is_batched(batch_tokens: int) -> No
     for e in with_reference(examples, values):
         for sequence, value in ((e.chosen, e.reference_chosen), (e.rejected, e.reference_rejected)):
             alone, _ = sequence_logprobs(model, sequence_batch([sequence], context_tokens=CONTEXT))
-            assert value == pytest.approx(float(alone[0]), rel=1e-9)
+            assert value == pytest.approx(alone[0].item(), rel=1e-9)
 
 
 def test_at_the_start_nothing_has_moved() -> None:
@@ -128,12 +128,12 @@ def test_at_the_start_nothing_has_moved() -> None:
     examples = with_reference(examples, reference_logprobs(model, sequences_of(examples), context_tokens=CONTEXT))
     objective = PairPreference(DPOConfig(context_tokens=CONTEXT))
     made = objective.loss(model, objective.collate(examples))
-    assert float(made.loss) == pytest.approx(np.log(2), rel=1e-5)
+    assert made.loss.item() == pytest.approx(np.log(2), rel=1e-5)
     assert float(made.metrics["kl"]) == pytest.approx(0, abs=1e-4)
     judged = feedback_examples([(e.chosen, i % 2 == 0) for i, e in enumerate(examples)])
     judged = with_reference(judged, reference_logprobs(model, sequences_of(judged), context_tokens=CONTEXT))
     kto = KTO(KTOConfig(context_tokens=CONTEXT))
-    assert float(kto.loss(model, kto.collate(judged)).loss) == pytest.approx(0.5, rel=1e-5)
+    assert kto.loss(model, kto.collate(judged)).loss.item() == pytest.approx(0.5, rel=1e-5)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.type)
@@ -151,7 +151,7 @@ def test_a_few_steps_raise_the_margin(config: object) -> None:
         made.loss.backward()
         optimizer.step()
     assert first is not None
-    assert float(made.loss) < float(first.loss)
+    assert made.loss.item() < first.loss.item()
     assert float(made.metrics["rewards/margins"]) > float(first.metrics["rewards/margins"]) + 0.01
     assert float(made.metrics["rewards/accuracies"]) >= float(first.metrics["rewards/accuracies"])
 

@@ -157,7 +157,7 @@ def test_pair_losses_rewards_and_gradients_are_trls(
         made = objective.loss(peers.ours[0].train(), batch)
         made.loss.backward()
         assert batch.weight == len(rows)
-        assert math.isclose(float(made.loss), float(theirs), rel_tol=2e-5, abs_tol=1e-6)
+        assert math.isclose(made.loss.item(), theirs.item(), rel_tol=2e-5, abs_tol=1e-6)
         told = {name: values[0] for name, values in trainer._metrics["train"].items()}
         for name in (
             "rewards/rejected",
@@ -190,7 +190,7 @@ def test_smoothed_labels_are_a_share_of_pairs_turned_round(dpo: tuple[Peers, Any
     objective = PairPreference(DPOConfig(beta=0.3, label_smoothing=0.2, context_tokens=CONTEXT))
     made = objective.loss(peers.ours[0].train(), objective.collate(referenced(peers, pairs(rows))))
     made.loss.backward()
-    assert math.isclose(float(made.loss), float(theirs), rel_tol=2e-5)
+    assert math.isclose(made.loss.item(), theirs.item(), rel_tol=2e-5)
     peers.same_gradients()
 
 
@@ -224,7 +224,7 @@ def test_kto_is_trls(tmp_path: Path, seed: int, kinds: str) -> None:
     batch = objective.collate(referenced(peers, examples))
     made = objective.loss(peers.ours[0].train(), batch)
     made.loss.backward()
-    assert math.isclose(float(made.loss), float(theirs), rel_tol=2e-5)
+    assert math.isclose(made.loss.item(), theirs.item(), rel_tol=2e-5)
     told = {name: values[0] for name, values in trainer._metrics["train"].items()}
     assert math.isclose(float(made.metrics["kl"]), told["kl"], rel_tol=1e-4, abs_tol=1e-4)
     for ours, name in (("rewards/desirable", "rewards/chosen"), ("rewards/undesirable", "rewards/rejected")):
@@ -279,6 +279,6 @@ def test_the_papers_formula(tmp_path: Path, seed: int, config: Any, formula: Any
     expected = torch.autograd.grad(wanted, list(model.parameters()))
     objective = PairPreference(config)
     made = objective.loss(model, objective.collate(examples))
-    assert math.isclose(float(made.loss), float(wanted), rel_tol=1e-10)
+    assert math.isclose(made.loss.item(), wanted.item(), rel_tol=1e-10)
     for got, want in zip(torch.autograd.grad(made.loss, list(model.parameters())), expected, strict=True):
         torch.testing.assert_close(got, want, rtol=1e-7, atol=1e-10)
