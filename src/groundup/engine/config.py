@@ -26,12 +26,23 @@ class EngineConfig:
     """Prompt tokens worked on between two decode steps: larger finishes prompts sooner, smaller keeps streams smooth."""
     threads: int | None = None
     """CPU threads of the scheduler's operations; None: as torch is set."""
+    inline: bool = False
+    """No thread of its own: whoever reads a stream, scores or calls runs the steps, with torch's threads as they are set;
+    other threads wait their turn. For a training loop that samples from its own model: two teams of threads on the same
+    cores take twice as long. The same requests of one call, made while nothing else runs, then give the same tokens and
+    log-probabilities to the last bit, whatever was done before."""
 
     def __post_init__(self) -> None:
         for name in ("max_batch_size", "max_waiting", "prefill_chunk_tokens"):
             value = getattr(self, name)
             if value < 1:
                 raise ConfigError(f"must be at least 1, not {value}", path=f"engine.{name}")
+        if self.inline and self.threads is not None:
+            raise ConfigError(
+                "must be null with inline: the caller's own threads do the work",
+                path="engine.threads",
+                hint="call torch.set_num_threads in the program that makes the engine",
+            )
         for name in ("max_context_tokens", "threads"):
             value = getattr(self, name)
             if value is not None and value < 1:

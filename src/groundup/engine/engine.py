@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..core.errors import GroundupError, ModelError, RequestError
 from ..core.protocols import Tokenizer
-from ..core.types import Capabilities, Message, Request, ScoreRequest, TokenLogprobs
+from ..core.types import Capabilities, Completion, Message, Request, ScoreRequest, TokenLogprobs
 from ..models.decoder import Decoder
 from ..models.directory import load_model, read_generation_config, resolve_model_directory
 from ..nn.protocols import Sampler
@@ -187,10 +187,31 @@ class Engine:
 
         An error inside the model is raised by the iterator. Requests of one call beyond the free rows wait their turn.
         """
-        job = Job()
+        return self._stream(requests, Job())
+
+    def complete(self, requests: Sequence[Request]) -> list[Completion]:
+        """What `core.protocols.complete` gives, without making a chunk of every token: for callers who want whole answers
+        only, rollouts above all.
+        """
+        completions: list[Completion | None] = [None] * len(requests)
+        for index, chunk in self._stream(requests, Job(whole=True)):
+            assert chunk.finish_reason is not None and chunk.usage is not None
+            completions[index] = Completion(
+                text=chunk.text,
+                token_ids=chunk.token_ids,
+                logprobs=chunk.logprobs,
+                finish_reason=chunk.finish_reason,
+                usage=chunk.usage,
+                weights_version=chunk.weights_version,
+            )
+        made = [c for c in completions if c is not None]
+        assert len(made) == len(requests)
+        return made
+
+    def _stream(self, requests: Sequence[Request], job: Job) -> Stream:
         for index, request in enumerate(requests):
             job.add(self._prepare(index, request, job))
-        stream = Stream(job, self._wake)
+        stream = Stream(job, self._wake, self._drive if self.config.inline else None)
         if requests:
             try:
                 self._scheduler.submit(job)
@@ -198,6 +219,9 @@ class Engine:
                 job.abandoned = True
                 raise
         return stream
+
+    def _drive(self, job: Job) -> None:
+        self._scheduler.drive(job)
 
     def _wake(self) -> None:
         # A method of the engine, so that a stream keeps its engine from being collected.

@@ -1,7 +1,7 @@
 """Calls the model for rows of a memory pool. The one place of the engine that knows what a model's call looks like.
 
-Prompts of one call have equal lengths and are never padded, so the memories may be of any kind: a recurrent state has no
-position that a mask could hide.
+Prompts of one call may differ in length where every memory can forget what stands behind a row's end (`Memory.rewinds`); a
+recurrent state has no position that a mask could hide, and its prompts are read together only where they are equally long.
 
 Letters: B rows of a call, R rows of the pool, T new tokens, V vocabulary.
 """
@@ -66,22 +66,39 @@ class ModelRunner:
             self.one_token.refresh()
         self.memories = self.model.init_memories(self.rows)
 
-    def move(self, source: int, target: int) -> None:
+    def restart(self, num_tokens: int) -> None:
+        """Forget everything, with room for exactly `num_tokens` a row."""
         for memory in self.memories:
-            memory.move(source, target)
+            memory.restart(num_tokens)
+
+    @property
+    def rewinds(self) -> bool:
+        """May prompts of one call differ in length?"""
+        return all(memory.rewinds for memory in self.memories)
+
+    def copy(self, sources: Sequence[int], targets: Sequence[int], num_tokens: int) -> None:
+        """Rows `targets` become rows `sources`, of which the longest holds `num_tokens`."""
+        for memory in self.memories:
+            memory.copy(sources, targets, num_tokens)
 
     @property
     def nbytes(self) -> int:
         return sum(memory.nbytes for memory in self.memories)
 
     def step(
-        self, ids: Sequence[Sequence[int]], lengths: Sequence[int], first_row: int, *, logits: bool
+        self,
+        ids: Sequence[Sequence[int]],
+        lengths: Sequence[int],
+        first_row: int,
+        *,
+        logits: bool,
     ) -> Tensor | None:
-        """Feed ids [B][T] behind `lengths` [B] tokens of the rows from `first_row` on.
+        """Feed ids [B][<= T] behind `lengths` [B] tokens of the rows from `first_row` on.
 
-        Returns float32 logits [B, V] of the last position, or None if they are not wanted.
+        Returns float32 logits [B, V] of each row's last id, or None if they are not wanted. Rows of less than T ids are
+        padded (only where `rewinds`).
         """
-        if logits and self.one_token is not None and len(ids[0]) == 1:
+        if logits and self.one_token is not None and all(len(row) == 1 for row in ids):
             return self.one_token(self.memories, [row[0] for row in ids], lengths, first_row)
         with evaluating(self.model), torch.no_grad():
             state = SequenceState(
@@ -90,8 +107,15 @@ class ModelRunner:
                 rows=slice(first_row, first_row + len(ids)),
                 uniform_length=lengths[0] if lengths.count(lengths[0]) == len(lengths) else None,
             )
-            output = self.model(torch.tensor(ids, dtype=torch.long), state)
-            return output.head(output.hidden[:, -1]).float() if logits else None
+            widths = [len(row) for row in ids]
+            widest = max(widths)
+            if min(widths) == widest:
+                output = self.model(torch.tensor(ids, dtype=torch.long), state)
+                return output.head(output.hidden[:, -1]).float() if logits else None
+            padded = [[*row, *([0] * (widest - len(row)))] for row in ids]
+            output = self.model(torch.tensor(padded, dtype=torch.long), state)
+            last = output.hidden[torch.arange(len(ids)), torch.tensor(widths) - 1]
+            return output.head(last).float() if logits else None
 
     def full(self, ids: Tensor, pick: Callable[[LMOutput], Tensor]) -> Tensor:
         """A forward pass without memory over ids [B, T], for scoring."""

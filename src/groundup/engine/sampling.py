@@ -17,7 +17,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..core.types import SamplingParams
@@ -26,14 +28,19 @@ from ..nn.protocols import Sampler
 _NUCLEUS_FIRST = 256
 """Tokens looked at first for top-p; a trained model's nucleus of 0.95 is nearly always smaller."""
 _MASK64 = (1 << 64) - 1
+_GOLDEN = 0x9E3779B97F4A7C15
+"""2**64 divided by the golden ratio, made odd: SplitMix64's step."""
+_BLOCK = 64
+"""Tokens summed up together before a draw is located: the vocabulary is then read once, and the running sums of float64 are
+taken over V / 64 and 64 numbers instead of V (64 rows of 8192: 7.5 ms before, 1 ms so)."""
 
 
 def uniform(seed: int, position: int) -> float:
     """A number in [0, 1) with 53 random bits, a function of its arguments alone: the output mix of SplitMix64
     (Steele, Lea, Flood 2014) over the seed, then over seed and position.
     """
-    z = _mix((seed & _MASK64) + 0x9E3779B97F4A7C15)
-    z = _mix(z + (position + 1) * 0x9E3779B97F4A7C15)
+    z = _mix((seed & _MASK64) + _GOLDEN)
+    z = _mix(z + (position + 1) * _GOLDEN)
     return (z >> 11) * 2.0**-53
 
 
@@ -42,6 +49,20 @@ def _mix(z: int) -> int:
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK64
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK64
     return z ^ (z >> 31)
+
+
+def uniforms(mixed_seeds: NDArray[np.uint64], positions: Sequence[int]) -> Tensor:
+    """`uniform` of many rows at once, [B] float64; mixed_seeds is `mix_seeds` of their seeds."""
+    z = mixed_seeds + (np.asarray(positions, np.uint64) + np.uint64(1)) * np.uint64(_GOLDEN)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        z = (z ^ (z >> np.uint64(shift))) * np.uint64(factor)
+    z = z ^ (z >> np.uint64(31))
+    return torch.from_numpy((z >> np.uint64(11)) * 2.0**-53)
+
+
+def mix_seeds(seeds: Sequence[int]) -> NDArray[np.uint64]:
+    """The half of `uniform` that does not depend on the position."""
+    return np.array([_mix((seed & _MASK64) + _GOLDEN) for seed in seeds], np.uint64)
 
 
 class Temperature:
@@ -177,9 +198,10 @@ class SamplingPlan:
 
     def __init__(self, rows: Sequence[RowSettings], extra: Sequence[Sampler] = ()) -> None:
         params = [row.params for row in rows]
-        self.seeds = [row.seed for row in rows]
+        self.seeds = mix_seeds([row.seed for row in rows])
         self.greedy = torch.tensor([p.temperature == 0 for p in params])
         self.all_greedy = bool(self.greedy.all())
+        self.any_greedy = bool(self.greedy.any())
         shaping: list[Sampler] = []
         if any(p.repetition_penalty != 1.0 for p in params):
             shaping.append(RepetitionPenalty([p.repetition_penalty for p in params]))
@@ -225,9 +247,9 @@ class SamplingPlan:
         narrowed = logits
         for rule in self.narrowing:
             narrowed = rule(narrowed, history)
-        draws = torch.tensor([uniform(s, p) for s, p in zip(self.seeds, positions)], dtype=torch.float64)
-        ids = invert(narrowed.softmax(dim=-1), draws)
-        ids = torch.where(self.greedy, logits.argmax(dim=-1), ids)
+        ids = invert(narrowed.softmax(dim=-1), uniforms(self.seeds, positions))
+        if self.any_greedy:
+            ids = torch.where(self.greedy, logits.argmax(dim=-1), ids)
         result: list[int] = ids.tolist()
         return result
 
@@ -236,12 +258,30 @@ def invert(probabilities: Tensor, draws: Tensor) -> Tensor:
     """probabilities [B, V], draws [B] in [0, 1) -> the first id whose cumulative probability exceeds the draw, [B].
     Never an id of probability 0.
     """
-    cumulative = probabilities.double().cumsum(dim=-1)
-    wanted = draws[:, None] * cumulative[:, -1:]
-    ids = torch.searchsorted(cumulative, wanted, right=True)[:, 0]
-    # A draw within rounding of 1 may point past the last token that can be drawn.
-    last = probabilities.shape[-1] - 1 - (probabilities > 0).flip(-1).int().argmax(dim=-1)
-    return torch.minimum(ids, last)
+    rows, size = probabilities.shape
+    blocks = -(-size // _BLOCK)
+    if blocks * _BLOCK != size:
+        probabilities = torch.nn.functional.pad(probabilities, (0, blocks * _BLOCK - size))
+    parts = probabilities.view(rows, blocks, _BLOCK)
+    sums = parts.sum(dim=-1, dtype=torch.float64).cumsum(dim=-1)
+    wanted = draws[:, None] * sums[:, -1:]
+    block = torch.searchsorted(sums, wanted, right=True).clamp_max_(blocks - 1)
+    before = torch.where(block > 0, sums.gather(1, (block - 1).clamp_min_(0)), 0.0)
+    inside = parts.gather(1, block[:, :, None].expand(-1, -1, _BLOCK))[:, 0].double().cumsum(dim=-1)
+    ids = block[:, 0] * _BLOCK + torch.searchsorted(inside, wanted - before, right=True)[:, 0].clamp_max_(_BLOCK - 1)
+    if bool((probabilities.gather(1, ids[:, None]) <= 0).any()):
+        ids = _possible(probabilities, ids)
+    return ids
+
+
+def _possible(probabilities: Tensor, ids: Tensor) -> Tensor:
+    """The nearest id at or before each that can be drawn, else the first after it: rounding may point a draw past the last
+    token of a block."""
+    places = torch.arange(probabilities.shape[-1])
+    possible = probabilities > 0
+    before = torch.where(possible & (places <= ids[:, None]), places, -1).amax(dim=-1)
+    first = possible.int().argmax(dim=-1)
+    return torch.where(before >= 0, before, first)
 
 
 def top_logprobs(
@@ -249,9 +289,10 @@ def top_logprobs(
 ) -> tuple[list[float], list[list[int]], list[list[float]]]:
     """Of unmodified logits [B, V]: the log-probability of each row's id, and the `count` likeliest ids
     below vocab_size with theirs."""
-    logprobs = logits.float().log_softmax(dim=-1)
-    chosen = logprobs.gather(1, torch.tensor(list(ids))[:, None])[:, 0].tolist()
+    logits = logits.float()
+    total = logits.logsumexp(dim=-1, keepdim=True)
+    chosen = (logits.gather(1, torch.tensor(ids)[:, None]) - total)[:, 0].tolist()
     if count == 0:
         return chosen, [[] for _ in ids], [[] for _ in ids]
-    best = logprobs[:, :vocab_size].topk(min(count, vocab_size), dim=-1)
-    return chosen, best.indices.tolist(), best.values.tolist()
+    best = logits[:, :vocab_size].topk(min(count, vocab_size), dim=-1)
+    return chosen, best.indices.tolist(), (best.values - total).tolist()

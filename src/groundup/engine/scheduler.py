@@ -2,8 +2,11 @@
 
 A step is: take in what callers sent, drop what was cancelled, give free rows to waiting requests (callers take turns), one
 chunk of prompt, one decode of all active rows together. Active rows are always 0 .. n-1 of the memory pool and the rows whose
-prompts are being read follow them; when one ends the last takes its place. One more row at the end of the pool is the
-probe's. Nothing here knows what the memories are.
+prompts are being read follow them; when one ends the last takes its place. Requests of one prompt that are admitted together
+read it once: the first reads, the others get copies of its row. One more row at the end of the pool is the probe's. Nothing
+here knows what the memories are.
+
+With `inline` there is no thread: the same steps are done by whichever caller waits for a chunk (`drive`).
 
 A change of weights makes all memories stale: the running sequences are then read again, prompt and completion so far, under
 the new weights. The same happens when a result is not finite, since what a row left behind could reach the others.
@@ -36,6 +39,8 @@ T = TypeVar("T")
 
 _SWEEP_STEPS = 16
 """Waiting requests are looked through for cancelled ones every so many steps; running ones at every step."""
+_ROOM_TOKENS = 64
+"""Memories made for one call are a multiple of this long, so that calls of nearly equal lengths share them."""
 _FIRST_GUESS_SECONDS = 1.0
 """How long a request takes, until one has ended."""
 
@@ -86,8 +91,13 @@ class Scheduler:
         self._generated = self._prompt = self._steps = 0
         self._seconds_per_request = _FIRST_GUESS_SECONDS
         self._began: dict[int, float] = {}
-        self._thread = threading.Thread(target=self._run, name="groundup-engine", daemon=True)
-        self._thread.start()
+        self._described: dict[int, tuple[str, bytes]] = {}
+        # Held by whoever does steps inline; re-entrant, since a destructor that closes an engine may run in any of them.
+        self._turn = threading.RLock()
+        self._thread: threading.Thread | None = None
+        if not config.inline:
+            self._thread = threading.Thread(target=self._run, name="groundup-engine", daemon=True)
+            self._thread.start()
 
     # What other threads call.
 
@@ -105,6 +115,15 @@ class Scheduler:
 
     def call(self, function: Callable[[], T], *, timeout_seconds: float | None = None) -> T:
         """Run `function` on the model's thread between two steps and return what it returns."""
+        if self._thread is None:
+            if not self._turn.acquire(timeout=-1 if timeout_seconds is None else timeout_seconds):
+                raise TimeoutError(f"the engine was busy for {timeout_seconds} seconds")
+            try:
+                self._refuse_if_closed()
+                self.runner.enter_thread()
+                return function()
+            finally:
+                self._turn.release()
         if threading.current_thread() is self._thread:
             return function()
         future: Future[T] = Future()
@@ -121,7 +140,10 @@ class Scheduler:
         with self._lock:
             self._closed = self._closed or "close() was called"
             self._inbox.put(None)
-        if threading.current_thread() is not self._thread:
+        if self._thread is None:
+            with self._turn:
+                self._shut(self._closed, None)
+        elif threading.current_thread() is not self._thread:
             self._thread.join()
 
     @property
@@ -131,7 +153,7 @@ class Scheduler:
     @property
     def stats(self) -> EngineStats:
         return EngineStats(
-            running=len(self._active) + len(self._reading),
+            running=len(self._holding()),
             waiting=sum(len(job.waiting) for job in list(self._jobs)) + len(self._again),
             generated_tokens=self._generated,
             prompt_tokens=self._prompt,
@@ -139,9 +161,27 @@ class Scheduler:
             steps=self._steps,
         )
 
+    def _holding(self) -> list[Running]:
+        """Requests that have a row, or one put aside for them."""
+        reading = list(self._reading)
+        return [*self._active, *reading, *(f for s in reading for f in s.followers)]
+
     def _refuse_if_closed(self) -> None:
         if self._closed is not None:
             raise ModelError(f"this engine is closed: {self._closed}", hint="make a new Engine")
+
+    def drive(self, job: Job) -> None:
+        """Inline: do steps until the job has a chunk to read, or an error."""
+        with self._turn:
+            try:
+                if job.empty:
+                    self.runner.enter_thread()
+                while job.empty and self._receive(wait=False):
+                    self._drop_cancelled()
+                    self._step()
+            except BaseException as error:  # an interrupt in the middle of a step: what the rows hold is unknown
+                self._fail_running(error)
+                raise
 
     # What the model's thread does.
 
@@ -150,7 +190,7 @@ class Scheduler:
             if self.config.threads is not None:
                 torch.set_num_threads(self.config.threads)
             self.runner.enter_thread()
-            while self._receive():
+            while self._receive(wait=True):
                 self._drop_cancelled()
                 self._step()
         except BaseException as error:  # the loop itself is broken: say so to everyone rather than leave them waiting
@@ -158,9 +198,9 @@ class Scheduler:
         else:
             self._shut(self._closed or "close() was called", None)
 
-    def _receive(self) -> bool:
-        """Take in everything that was sent; wait if there is nothing to do. False to end."""
-        idle = not (self._active or self._reading or self._again or self._jobs)
+    def _receive(self, *, wait: bool) -> bool:
+        """Take in everything that was sent; with `wait`, wait if there is nothing to do. False to end."""
+        idle = wait and not (self._active or self._reading or self._again or self._jobs)
         while self._closed is None:
             try:
                 item = self._inbox.get(block=idle)
@@ -184,7 +224,7 @@ class Scheduler:
     def _shut(self, reason: str, cause: BaseException | None) -> None:
         with self._lock:
             self._closed = self._closed or reason
-            for sequence in (*self._active, *self._reading, *self._again):
+            for sequence in (*self._holding(), *self._again):
                 self._jobs.append(sequence.job)
             while True:
                 try:
@@ -212,9 +252,9 @@ class Scheduler:
         except Exception as error:
             self._fail_running(error)
 
-    def _fail_running(self, error: Exception) -> None:
+    def _fail_running(self, error: BaseException) -> None:
         """The model raised: whose fault it was cannot be known, so all that run are told; those that wait go on."""
-        running = [*self._active, *self._reading]
+        running = self._holding()
         self._active, self._reading, self._plan = [], [], None
         for sequence in running:
             self._began.pop(id(sequence), None)
@@ -227,11 +267,17 @@ class Scheduler:
     # Rows
 
     def _drop_cancelled(self) -> None:
-        for rows in (self._active, self._reading):
-            for sequence in [s for s in rows if s.cancelled]:
-                self._end(sequence)
+        for leader in self._reading:
+            for sequence in [f for f in leader.followers if f.cancelled]:
+                leader.followers.remove(sequence)
+                self._forget(sequence)
                 if not sequence.job.abandoned:
                     sequence.finish("cancelled")
+        ended = [s for s in (*self._active, *self._reading) if s.cancelled]
+        self._end(ended)
+        for sequence in ended:
+            if not sequence.job.abandoned:
+                sequence.finish("cancelled")
         if self._steps % _SWEEP_STEPS == 0 or not self._active:
             for sequence in [s for s in self._again if s.cancelled]:
                 self._again.remove(sequence)
@@ -259,53 +305,96 @@ class Scheduler:
             with self._lock:
                 self._unstarted -= 1
 
-    def _end(self, sequence: Running) -> None:
-        """Give the row back: the last active row takes its place, and the last row being read the one that leaves."""
-        self._plan = None
+    def _forget(self, sequence: Running) -> None:
         began = self._began.pop(id(sequence), None)
         if began is not None:
             self._seconds_per_request += 0.1 * (time.monotonic() - began - self._seconds_per_request)
-        if sequence in self._active:
-            place, last = self._active.index(sequence), len(self._active) - 1
-            if place != last:
-                self.runner.move(last, place)
-                self._active[place] = self._active[last]
-            self._active.pop()
-            if self._reading:
-                self.runner.move(last + len(self._reading), last)
-                self._reading.insert(0, self._reading.pop())
-        else:
-            first = len(self._active)
-            place, last = self._reading.index(sequence), len(self._reading) - 1
-            if place != last:
-                self.runner.move(first + last, first + place)
-                self._reading[place] = self._reading[last]
-            self._reading.pop()
+
+    def _end(self, ended: Sequence[Running]) -> None:
+        """Give their rows back: the last active rows take their places, and the last rows being read those that leaves."""
+        if not ended:
+            return
+        self._plan = None
+        for sequence in ended:
+            self._forget(sequence)
+        gone = {id(sequence) for sequence in ended}
+        had = len(self._active)
+        self._active = self._filled(self._active, gone, 0)
+        # A reader that is gone leaves its row, and what it has read, to the next request of the same prompt.
+        for place, reader in enumerate(self._reading):
+            if id(reader) in gone and reader.followers:
+                heir, *rest = reader.followers
+                heir.row_tokens, heir.followers, reader.followers = reader.row_tokens, rest, []
+                self._reading[place] = heir
+        self._reading = self._filled(self._reading, gone, had)
+        freed, count = had - len(self._active), len(self._reading)
+        moved = min(freed, count)
+        if moved:
+            self._copy(
+                self._reading[-moved:], range(had + count - moved, had + count), range(had - freed, had - freed + moved)
+            )
+            self._reading = self._reading[-moved:] + self._reading[:-moved]
+
+    def _filled(self, rows: list[Running], gone: set[int], first: int) -> list[Running]:
+        """`rows`, which stand from row `first` on, without those gone: the last ones fill the gaps."""
+        left = len(rows) - sum(id(s) in gone for s in rows)
+        gaps = [place for place in range(left) if id(rows[place]) in gone]
+        tail = [place for place in range(left, len(rows)) if id(rows[place]) not in gone]
+        kept = rows[:left]
+        for gap, place in zip(gaps, tail):
+            kept[gap] = rows[place]
+        self._copy([rows[p] for p in tail], [first + p for p in tail], [first + g for g in gaps])
+        return kept
+
+    def _copy(self, sequences: Sequence[Running], sources: Sequence[int], targets: Sequence[int]) -> None:
+        if sequences:
+            self.runner.copy(sources, targets, max(s.row_tokens for s in sequences))
 
     def _admit(self) -> None:
-        """Give free rows to waiting requests. Those read together have equal lengths; callers take turns."""
+        """Give free rows to waiting requests; callers take turns. Prompts of different lengths are read in one call where the
+        memories allow it and the padded call fits into a chunk.
+        """
         if self._reading:
             return
         free = self.config.max_batch_size - len(self._active)
-        taken: list[Running] = []
-        while free > len(taken):
+        readers: dict[tuple[object, ...], Running] = {}
+        longest = 0
+        while free > 0:
             sequence = self._peek()
             if sequence is None:
                 break
+            key = (sequence.adapter, *sequence.ids)
+            leader = readers.get(key)
             length = len(sequence.ids)
-            if taken and (length != len(taken[0].ids) or length * (len(taken) + 1) > self.config.prefill_chunk_tokens):
-                break
+            if leader is None and readers:
+                fits = max(length, longest) * (len(readers) + 1) <= self.config.prefill_chunk_tokens
+                if not fits or (length != longest and not self.runner.rewinds):
+                    break
+            if not (self._active or readers) and self.config.inline:
+                self._restart(sequence)
             self._take(sequence)
             if sequence.cancelled:
                 if not sequence.job.abandoned:
                     sequence.finish("cancelled")
                 continue
+            free -= 1
             sequence.row_tokens = 0
             if sequence.made == 0:
                 self._prompt += length
                 self._began[id(sequence)] = time.monotonic()
-            taken.append(sequence)
-        self._reading = taken
+            if leader is None:
+                readers[key] = sequence
+                longest = max(longest, length)
+            else:
+                leader.followers.append(sequence)
+        self._reading = list(readers.values())
+
+    def _restart(self, first: Running) -> None:
+        """Nothing runs: memories as large as what waits needs, whatever they were before, so that a call's numbers do not
+        depend on earlier calls."""
+        waiting = [first, *self._again, *(s for job in self._jobs for s in job.waiting)]
+        needed = max(s.prompt_length + s.params.max_tokens for s in waiting)
+        self.runner.restart(-(-needed // _ROOM_TOKENS) * _ROOM_TOKENS)
 
     def _peek(self) -> Running | None:
         if self._again:
@@ -328,27 +417,44 @@ class Scheduler:
 
     def read_again(self) -> None:
         """All memories are stale: put every running sequence back to be read from its beginning."""
-        self._again.extendleft(reversed([*self._active, *self._reading]))
+        running = self._holding()
+        for sequence in running:
+            sequence.followers = []
+        self._again.extendleft(reversed(running))
         self._active, self._reading, self._plan = [], [], None
         self.runner.reset()
 
     # Steps
 
     def _read_prompts(self) -> None:
-        """One chunk of the prompts being read; after the last one, their first token."""
+        """One chunk of the prompts being read; after the last one, their first token. Prompts of different lengths are read
+        only where one chunk is enough for all (`_admit`).
+        """
         rows = self._reading
-        start, length = rows[0].row_tokens, len(rows[0].ids)
+        start, length = rows[0].row_tokens, max(len(s.ids) for s in rows)
         end = min(length, start + max(1, self.config.prefill_chunk_tokens // len(rows)))
         logits = self.runner.step(
             [s.ids[start:end] for s in rows], [start] * len(rows), len(self._active), logits=end == length
         )
         for sequence in rows:
-            sequence.row_tokens = end
-        if logits is not None:
-            self._active += rows
-            self._reading = []
-            self._plan = None
-            self._sample(rows, logits, self._make_plan(rows))
+            sequence.row_tokens = min(end, len(sequence.ids))
+        if logits is None:
+            return
+        first = len(self._active)
+        leaders = [place for place, s in enumerate(rows) for _ in s.followers]
+        followers = [f for s in rows for f in s.followers]
+        for place, follower in zip(leaders, followers):
+            follower.row_tokens = rows[place].row_tokens
+            rows[place].followers = []
+        if followers:
+            free = first + len(rows)
+            self._copy(followers, [first + p for p in leaders], range(free, free + len(followers)))
+            logits = logits[[*range(len(rows)), *leaders]]
+        rows = [*rows, *followers]
+        self._active += rows
+        self._reading = []
+        self._plan = None
+        self._sample(rows, logits, self._make_plan(rows))
 
     def _decode(self) -> None:
         rows = list(self._active)
@@ -375,9 +481,8 @@ class Scheduler:
         ids = plan.sample(logits[:, : self.vocab_size], history, [s.made for s in rows])
         details = self._details(rows, logits, ids)
         self._generated += len(ids)
-        for sequence, token_id, detail in zip(rows, ids, details):
-            if sequence.accept(token_id, detail, self.weights_version):
-                self._end(sequence)
+        version = self.weights_version
+        self._end([s for s, i, detail in zip(rows, ids, details) if s.accept(i, detail, version)])
 
     def _details(self, rows: Sequence[Running], logits: Tensor, ids: Sequence[int]) -> list[TokenLogprob | None]:
         details: list[TokenLogprob | None] = [None] * len(rows)
@@ -395,11 +500,16 @@ class Scheduler:
         return details
 
     def _describe(self, token_id: int) -> tuple[str, bytes]:
-        return describe(self.tokenizer, token_id) if token_id < self.vocab_size else ("", b"")
+        if token_id >= self.vocab_size:
+            return "", b""
+        known = self._described.get(token_id)
+        if known is None:
+            known = self._described[token_id] = describe(self.tokenizer, token_id)
+        return known
 
     def _fail_not_finite(self, bad: Sequence[Running]) -> None:
+        self._end(bad)
         for sequence in bad:
-            self._end(sequence)
             if not sequence.job.abandoned:
                 sequence.job.fail(
                     ModelError(

@@ -17,10 +17,12 @@ class Running:
     """A validated request: its ids so far, and the text of its completion as it becomes whole."""
 
     __slots__ = (
+        "adapter",
         "cached",
         "cancel",
         "decoder",
         "eos_ids",
+        "followers",
         "ids",
         "index",
         "job",
@@ -33,6 +35,7 @@ class Running:
         "seed",
         "stop_text",
         "version",
+        "whole_text",
     )  # fmt: skip
 
     def __init__(
@@ -46,7 +49,11 @@ class Running:
         decoder: StreamDecoder,
         eos_ids: frozenset[int],
         cancel: threading.Event,
+        adapter: str | None = None,
     ) -> None:
+        self.adapter = adapter
+        self.followers: list[Running] = []
+        """Requests of the same prompt that get copies of this row once it is read."""
         self.index = index
         self.job = job
         self.ids = list(prompt_ids)
@@ -63,6 +70,8 @@ class Running:
         self.version = 0
         self.pending_ids: list[int] = []
         self.pending_logprobs: list[TokenLogprob] = []
+        self.whole_text: list[str] = []
+        """Text so far of a request that is sent as one chunk, where stop strings made us look at it."""
 
     @property
     def cancelled(self) -> bool:
@@ -80,6 +89,12 @@ class Running:
         if token_id in self.eos_ids or token_id in params.stop_token_ids:
             self.finish("stop")
             return True
+        if self.job.whole and not params.stop:
+            # Nobody looks at the text before its end.
+            if self.made >= params.max_tokens:
+                self.finish("length")
+                return True
+            return False
         text = self.stop_text.push(self.decoder.push((token_id,)))
         if self.stop_text.found is not None:
             self._send(text, "stop")
@@ -87,18 +102,24 @@ class Running:
         if self.made >= params.max_tokens:
             self.finish("length", text)
             return True
-        if text:
+        if self.job.whole:
+            self.whole_text.append(text)
+        elif text:
             self._send(text, None)
         return False
 
     def finish(self, reason: FinishReason, text: str = "") -> None:
         """Send the last chunk, with whatever was held back."""
+        if self.job.whole and not self.params.stop:
+            text = self.decoder.push(self.pending_ids)
         text += self.stop_text.push(self.decoder.finish())
         if self.stop_text.found is not None and reason == "length":
             reason = "stop"
         self._send(text + self.stop_text.finish(), reason)
 
     def _send(self, text: str, reason: FinishReason | None) -> None:
+        if self.whole_text:
+            text = "".join([*self.whole_text, text])
         usage = None
         if reason is not None:
             usage = Usage(prompt_tokens=self.prompt_length, completion_tokens=self.made)
@@ -117,7 +138,9 @@ class Running:
 class Job:
     """One call of `generate`: requests that wait, and the chunks of those that run."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, whole: bool = False) -> None:
+        """whole: each request's only chunk is its last."""
+        self.whole = whole
         self.waiting: deque[Running] = deque()
         self.open = 0
         """Requests without a last chunk yet; only the scheduler counts down."""
@@ -142,18 +165,26 @@ class Job:
     def get(self) -> tuple[int, Chunk] | BaseException:
         return self._chunks.get()
 
+    @property
+    def empty(self) -> bool:
+        return self._chunks.empty()
+
 
 class Stream(Iterator[tuple[int, Chunk]]):
     """What `generate` returns. Closing it, or letting it go, gives its rows back."""
 
-    def __init__(self, job: Job, wake: Callable[[], None]) -> None:
+    def __init__(self, job: Job, wake: Callable[[], None], drive: Callable[[Job], None] | None = None) -> None:
+        """drive: makes the job's next chunk in the caller's thread, where no other thread does."""
         self._job = job
         self._wake = wake
+        self._drive = drive
         self._left = job.open
 
     def __next__(self) -> tuple[int, Chunk]:
         if self._left == 0:
             raise StopIteration
+        if self._drive is not None:
+            self._drive(self._job)
         item = self._job.get()
         if isinstance(item, BaseException):
             self._left = 0

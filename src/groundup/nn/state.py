@@ -29,8 +29,21 @@ class Memory(Protocol):
     gives a row to the next sequence. A recurrent memory must look at the lengths for it; keys and values need not.
     """
 
+    rewinds: bool
+    """Is what was put in behind a row's length as if it had never been? Then prompts of one call may be padded at their end,
+    and tokens taken back, by counting them out of the length. Keys and values can; a recurrent state cannot."""
+
+    def copy(self, sources: Sequence[int], targets: Sequence[int], num_tokens: int) -> None:
+        """Rows `targets` become equal to rows `sources`, as far as the first `num_tokens` tokens go. No row is in both."""
+        ...
+
     def move(self, source: int, target: int) -> None:
         """Row `source` takes the place of row `target`."""
+        ...
+
+    def restart(self, num_tokens: int) -> None:
+        """Forget all rows, and have room for exactly `num_tokens` tokens a row where room is counted in tokens: what a step
+        computes is then the same to the last bit whatever was done before."""
         ...
 
     @property
@@ -39,6 +52,8 @@ class Memory(Protocol):
 
 class KeyValues:
     """Keys and values of past positions, [R, K, capacity, N] each."""
+
+    rewinds = True
 
     def __init__(self, rows: int, num_heads: int, head_dim: int, *, dtype: torch.dtype, device: torch.device) -> None:
         self.keys = torch.zeros(rows, num_heads, 0, head_dim, dtype=dtype, device=device)
@@ -76,9 +91,20 @@ class KeyValues:
             new[:, :, :have] = old
             setattr(self, name, new)
 
+    def copy(self, sources: Sequence[int], targets: Sequence[int], num_tokens: int) -> None:
+        for pool in (self.keys, self.values):
+            for source, target in zip(sources, targets):
+                pool[target, :, :num_tokens] = pool[source, :, :num_tokens]
+
     def move(self, source: int, target: int) -> None:
-        self.keys[target] = self.keys[source]
-        self.values[target] = self.values[source]
+        self.copy((source,), (target,), self.keys.shape[2])
+
+    def restart(self, num_tokens: int) -> None:
+        # Old numbers are finite and masked, so a pool of the right size stays as it is.
+        if self.keys.shape[2] != num_tokens:
+            rows, heads, _, size = self.keys.shape
+            self.keys = self.keys.new_zeros(rows, heads, num_tokens, size)
+            self.values = torch.zeros_like(self.keys)
 
     @property
     def nbytes(self) -> int:
@@ -87,6 +113,8 @@ class KeyValues:
 
 class PastInputs:
     """The inputs a mixer has seen, [R, capacity, D]; see `Replay`."""
+
+    rewinds = True
 
     def __init__(self, rows: int, hidden_size: int, *, dtype: torch.dtype, device: torch.device) -> None:
         self.inputs = torch.zeros(rows, 0, hidden_size, dtype=dtype, device=device)
@@ -105,8 +133,17 @@ class PastInputs:
             self.inputs[state.rows.start + b, start : start + x.shape[1]] = x[b].to(self.inputs.dtype)
         return self.inputs[state.rows, :end]
 
+    def copy(self, sources: Sequence[int], targets: Sequence[int], num_tokens: int) -> None:
+        for source, target in zip(sources, targets):
+            self.inputs[target, :num_tokens] = self.inputs[source, :num_tokens]
+
     def move(self, source: int, target: int) -> None:
-        self.inputs[target] = self.inputs[source]
+        self.copy((source,), (target,), self.inputs.shape[1])
+
+    def restart(self, num_tokens: int) -> None:
+        if self.inputs.shape[1] != num_tokens:
+            rows, _, size = self.inputs.shape
+            self.inputs = self.inputs.new_zeros(rows, num_tokens, size)
 
     @property
     def nbytes(self) -> int:
