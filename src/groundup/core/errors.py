@@ -51,6 +51,10 @@ class TrainingError(GroundupError):
     """Training cannot go on: unstable beyond repair, out of disk, or asked to stop."""
 
 
+class SandboxError(GroundupError):
+    """A program could not be run at the tier of isolation asked for. It was not run at a lesser one."""
+
+
 class RequestError(GroundupError, ValueError):
     """A generation or scoring request is invalid. `param` and `code` are the OpenAI error fields; `status` is HTTP's."""
 
