@@ -22,6 +22,7 @@ STAGES = {
     "sample": "groundup.data.samples:SampleStage",
     "train": "groundup.train.stage:TrainStage",
     "evaluate": "groundup.evals.stages:EvaluateStage",
+    "compare": "groundup.evals.compare:CompareStage",
 }
 
 

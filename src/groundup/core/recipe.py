@@ -63,6 +63,8 @@ def no_model_opener(*args: Any, **kwargs: Any) -> Any:
 
 RUN_KEYS = ("name", "description", "seed", "budget", "base")
 REPORT = "report.json"
+OF_STAGES = "of_stages"
+"""Figure of a stage that measures others: {stage: {figure: value}}, shown in the report as those stages' own."""
 DEFAULT_SEED = 1337
 
 
@@ -285,6 +287,8 @@ def run_recipe(
             "identity": identity(found),
             "figures": figures[name],
         }
+        for other, found in figures[name].get(OF_STAGES, {}).items():
+            report["stages"][other] |= found
         write_json(out / REPORT, report)
     return report
 

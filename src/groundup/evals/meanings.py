@@ -34,6 +34,19 @@ MEASURES: dict[str, Meaning] = {
         higher_is_better=True,
         share=True,
     ),
+    "solved": Meaning(
+        title="Problems solved",
+        sentence="Share of held-out problems whose final answer is exactly right.",
+        higher_is_better=True,
+        share=True,
+    ),
+    "win_rate": Meaning(
+        title="Verified wins",
+        sentence="Share of problems on which a model's answer is better than the other's, decided by checking both and not by "
+        "anybody's taste; 50 % is no better and no worse.",
+        higher_is_better=True,
+        share=True,
+    ),
     "functions_compile": Meaning(
         title="Functions that compile",
         sentence="Share of functions, continued from a held-out signature and docstring, that are valid Python with a body; "
@@ -79,6 +92,14 @@ FIGURES: dict[str, str] = {
     "grad_norm": "Length of the gradient before clipping.",
     "vocab_size": "Number of different tokens.",
     "seconds": "Wall-clock time.",
+    "reward": "What the samples of a step earned on average.",
+    "pass_rate": "Share of a step's samples that the task judged right.",
+    "kl": "How far the policy has moved from its reference model, in nats a token.",
+    "entropy": "How undecided the policy is about its next token, in nats.",
+    "completion_tokens": "Average length of a step's samples.",
+    "cut_off": "Share of samples that ended only because they reached the limit.",
+    "uniform_groups": "Share of prompts whose samples all earned the same, so that nothing could be learned from them.",
+    "engine_gap": "Difference between the engine's log-probabilities and the trainer's; nothing but rounding.",
     "perplexity_unit": "What perplexity is counted per.",
 }
 """Meanings of figures of any stage, by their name."""

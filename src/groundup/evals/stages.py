@@ -122,7 +122,7 @@ class _Evaluation:
         self.question_results: list[TaskResult] = []
         self.token_unigram: TokenUnigram | None = None
         documents = context.inputs[stage.documents]
-        self.texts = _held_out_texts(documents, stage.text_bytes, context.seed)
+        self.texts = held_out_texts(documents, stage.text_bytes, context.seed)
         self.training = list(_training_texts(documents, stage.train_bytes, context.seed))
         self.functions = self._functions(documents)
         self.questions = self._questions()
@@ -244,11 +244,11 @@ class _Evaluation:
         if self.token_unigram is not None:
             scorers.insert(0, self.token_unigram)
         baselines = {s.capabilities.model: score_texts(s, self.texts) for s in scorers}
-        rows = [_bits_row(name, scores) for name, scores in self.text_scores.items()]
+        rows = [bits_row(name, scores) for name, scores in self.text_scores.items()]
         for name, primer in (("xz, primed", self.training), ("xz", [])):
             bits = xz_bits_per_byte(self.texts, primer=primer)
             rows.append({"name": name, "value": round(bits, 6), "count": len(self.texts), "baseline": True})
-        rows += [{**_bits_row(name, scores), "baseline": True} for name, scores in baselines.items()]
+        rows += [{**bits_row(name, scores), "baseline": True} for name, scores in baselines.items()]
         notes = [f"Held-out text: {sum(s.bytes for s in baselines['uniform']):,} bytes of {len(self.texts)} documents."]
         base, model = self.stage.base, self.stage.model
         if base is not None and base != model and len(self.texts) > 1:
@@ -329,7 +329,7 @@ class _Evaluation:
             yield {"measure": "functions_compile", "about": "asked for in a chat", "rows": rows}
 
 
-def _held_out_texts(directory: Path, limit_bytes: int, seed: int) -> list[str]:
+def held_out_texts(directory: Path, limit_bytes: int, seed: int) -> list[str]:
     """Documents of the first split that was held out, in an order drawn from the seed, up to about `limit_bytes`."""
     for split in _HELD_OUT:
         texts = [d.text[:_MAX_DOCUMENT_CHARACTERS] for d in _documents(directory, split) if d.text.strip()]
@@ -388,7 +388,7 @@ def _documents(directory: Path, split: str) -> Iterator[Any]:
         yield from read_documents(directory, split)
 
 
-def _bits_row(name: str, scores: Sequence[TextScore]) -> dict[str, Any]:
+def bits_row(name: str, scores: Sequence[TextScore]) -> dict[str, Any]:
     if not all(math.isfinite(score.nats) for score in scores):
         return {"name": name, "value": None, "count": len(scores), "note": "it held some of the text to be impossible"}
     bits = [score.nats / math.log(2) for score in scores]

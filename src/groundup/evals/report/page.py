@@ -7,12 +7,13 @@ figure of every stage is in that stage's table. Everything from the run is escap
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from ...core.artifact import write_bytes
 from ..meanings import BASELINES, KINDS, MEASURES, meaning_of
+from .alignment import comparison, rollouts_on_the_way
+from .markup import section, text_of
 from .plots import bar_plot, curve_plot
 from .reading import (
     Curve,
@@ -48,6 +49,14 @@ _CURVES = (
      ("mfu",), "from zero"),
     ("Gradient norm", "Length of the gradient before clipping; spikes are where training was unsteady.",
      ("grad_norm",), "log"),
+    ("Reward", "What the model's own samples earned, and the share of held-out problems that it solves.",
+     ("reward", "pass_rate", "val_exact_match"), "from zero"),
+    ("Distance from the reference", "How far the policy has moved from the model it started as, in nats a token.",
+     ("kl",), "from zero"),
+    ("Length", "Tokens of a sample: a reward that can be had by writing more, or less, shows here first.",
+     ("completion_tokens",), "from zero"),
+    ("Entropy", "How undecided the policy is about the next token; at 0 it has nothing left to try.",
+     ("entropy",), "from zero"),
 )  # fmt: skip
 
 
@@ -64,10 +73,11 @@ def write_report_html(run_directory: Path | str) -> Path:
 
 def page(run: Run) -> str:
     """The whole page as text."""
-    name = _text(run.report.get("name") or "run")
+    name = text_of(run.report.get("name") or "run")
     sections = [
         _head(run),
         _tiles(run),
+        comparison(run),
         _evaluations(run),
         _samples(run),
         _use(run),
@@ -87,25 +97,13 @@ def page(run: Run) -> str:
     )
 
 
-def _text(value: Any) -> str:
-    """Escaped, with control characters (which HTML does not allow) shown as their pictures."""
-    raw = str(value)
-    kept = "".join(c if c in "\n\t" or (ord(c) >= 32 and ord(c) != 127) else "\ufffd" for c in raw)
-    return escape(kept, quote=True)
-
-
-def _section(title: str, body: str, intro: str = "") -> str:
-    lead = f'<p class="soft">{intro}</p>' if intro else ""
-    return f"<section><h2>{title}</h2>{lead}{body}</section>" if body else ""
-
-
 def _head(run: Run) -> str:
     description = str(run.report.get("description") or "").strip()
     told = " ".join(headline(run))
     return (
-        f"<header><h1>{_text(run.report.get('name') or 'run')}</h1>"
-        + (f'<p class="lead">{_text(description)}</p>' if description else "")
-        + (f"<p>{_text(told)}</p>" if told else "")
+        f"<header><h1>{text_of(run.report.get('name') or 'run')}</h1>"
+        + (f'<p class="lead">{text_of(description)}</p>' if description else "")
+        + (f"<p>{text_of(told)}</p>" if told else "")
         + "</header>"
     )
 
@@ -128,7 +126,7 @@ def _tiles(run: Run) -> str:
     seconds = [s["seconds"] for s in stages(run.report).values() if is_number(s.get("seconds"))]
     if seconds:
         tiles = [*tiles[: _TILES - 1], (duration(sum(seconds)), "In all")]
-    inner = "".join(f'<div class="tile"><b>{_text(v)}</b><span>{_text(t)}</span></div>' for v, t in tiles[:_TILES])
+    inner = "".join(f'<div class="tile"><b>{text_of(v)}</b><span>{text_of(t)}</span></div>' for v, t in tiles[:_TILES])
     return f'<div class="tiles">{inner}</div>' if inner else ""
 
 
@@ -141,11 +139,11 @@ def _evaluations(run: Run) -> str:
         for number, (_, evaluation) in enumerate(evaluations(run.report))
     ]
     skipped = [
-        f"<p class='soft'>Not measured: {_text(words(str(what)))} ({_text(why)}).</p>"
+        f"<p class='soft'>Not measured: {text_of(words(str(what)))} ({text_of(why)}).</p>"
         for stage in stages(run.report).values()
         for what, why in _mapping(figures(stage).get("skipped")).items()
     ]
-    return _section(
+    return section(
         "How good it is",
         "".join(cards + skipped),
         "Each figure stands beside simple baselines: a model is worth its training only where it beats them. "
@@ -170,22 +168,22 @@ def _evaluation(evaluation: Mapping[str, Any], *, salt: str, first: bool) -> str
         named = str(row.get("name", ""))
         note = BASELINES.get(named, "") if row.get("baseline") else str(row.get("note", ""))
         interval = (
-            f"<small>{_text(shown(row['low'], share=share))} to {_text(shown(row['high'], share=share))}</small>"
+            f"<small>{text_of(shown(row['low'], share=share))} to {text_of(shown(row['high'], share=share))}</small>"
             if is_number(row.get("low")) and is_number(row.get("high")) and row["low"] < row["high"]
             else ""
         )
         body.append(
-            f"<tr{'' if row.get('baseline') else ' class=own'}><td>{_text(named)}"
-            + (f"<small>{_text(note)}</small>" if note else "")
-            + f'</td><td class="number">{_text(shown(row.get("value"), share=share))}{interval}</td>'
-            + (f'<td class="number">{_text(shown(row.get("word_overlap"), share=True))}</td>' if overlap else "")
-            + f'<td class="number">{_text(shown(row["count"]) if row.get("count") is not None else "")}</td></tr>'
+            f"<tr{'' if row.get('baseline') else ' class=own'}><td>{text_of(named)}"
+            + (f"<small>{text_of(note)}</small>" if note else "")
+            + f'</td><td class="number">{text_of(shown(row.get("value"), share=share))}{interval}</td>'
+            + (f'<td class="number">{text_of(shown(row.get("word_overlap"), share=True))}</td>' if overlap else "")
+            + f'<td class="number">{text_of(shown(row["count"]) if row.get("count") is not None else "")}</td></tr>'
         )
-    compared = "".join(f'<p class="soft">{_text(line)}</p>' for line in _listed(evaluation.get("notes")))
+    compared = "".join(f'<p class="soft">{text_of(line)}</p>' for line in _listed(evaluation.get("notes")))
     return (
-        f'<div class="card"><h3>{_text(measure_title(measure))}{_text(f": {about}") if about else ""}</h3>'
+        f'<div class="card"><h3>{text_of(measure_title(measure))}{text_of(f": {about}") if about else ""}</h3>'
         + (
-            f"<p class='soft'>{_text((meaning.sentence if meaning else meaning_of(measure)) + better)}</p>"
+            f"<p class='soft'>{text_of((meaning.sentence if meaning else meaning_of(measure)) + better)}</p>"
             if first
             else ""
         )
@@ -201,21 +199,21 @@ def _samples(run: Run) -> str:
     for sample in samples(run.report):
         verdict = sample.get("verdict")
         mark = (
-            f'<span class="{"right" if sample.get("right") else "wrong"}"> {_text(verdict)}</span>' if verdict else ""
+            f'<span class="{"right" if sample.get("right") else "wrong"}"> {text_of(verdict)}</span>' if verdict else ""
         )
         title = " · ".join(str(sample[k]) for k in ("model", "task", "kind") if sample.get(k))
         answer = sample.get("answer")
         between = "\n" if "\n" in str(answer) or str(answer)[:1].isspace() else " "
         right = (
-            f"\n<span class='asked'>right answer:{between}{_text(answer)}</span>" if answer not in (None, "") else ""
+            f"\n<span class='asked'>right answer:{between}{text_of(answer)}</span>" if answer not in (None, "") else ""
         )
-        made = _text(sample["text"]) if sample.get("text") else "(nothing)"
+        made = text_of(sample["text"]) if sample.get("text") else "(nothing)"
         gap = "\n" if sample.get("chat") else ""
         cards.append(
-            f'<div class="card"><h3>{_text(title)}{mark}</h3><pre><span class="asked">{_text(sample.get("prompt", ""))}'
+            f'<div class="card"><h3>{text_of(title)}{mark}</h3><pre><span class="asked">{text_of(sample.get("prompt", ""))}'
             f'</span>{gap}<span class="made">{made}</span>{right}</pre></div>'
         )
-    return _section(
+    return section(
         "What it writes",
         f'<div class="grid">{"".join(cards)}</div>' if cards else "",
         "Grey is what it was given, blue is what it wrote. Not picked: the first ones of each kind.",
@@ -233,8 +231,8 @@ def _use(run: Run) -> str:
         ("Let it go on with a text", f"groundup generate {quoted} --prompt 'def read_lines(path):'"),
         ("Measure it on a text of your own", f"groundup eval {quoted} --text yours.txt --json"),
     )
-    body = "".join(f"<h3>{_text(what)}</h3><pre>{_text(command)}</pre>" for what, command in commands)
-    return _section("Use it", f'<div class="card">{body}</div>')
+    body = "".join(f"<h3>{text_of(what)}</h3><pre>{text_of(command)}</pre>" for what, command in commands)
+    return section("Use it", f'<div class="card">{body}</div>')
 
 
 def _training(run: Run) -> str:
@@ -253,25 +251,25 @@ def _training(run: Run) -> str:
             )
             if curves:
                 cards.append(
-                    f'<figure class="card"><h3>{_text(title)}</h3><figcaption>{_text(sentence)}{_gaps(curves)}'
+                    f'<figure class="card"><h3>{text_of(title)}</h3><figcaption>{text_of(sentence)}{_gaps(curves)}'
                     f"</figcaption>{plot}</figure>"
                 )
         if cards:
             steps = max((curve.steps[-1] for curve in by_name.values() if curve.steps), default=0)
-            parts.append(f"<h3>{_text(stage)}, {steps:,.0f} steps</h3><div class='grid'>{''.join(cards)}</div><br>")
-        parts.append(_samples_on_the_way(run, stage))
-    events = [e for e in run.events if e.get("kind") not in ("start", "done", "cached", "sample")]
+            parts.append(f"<h3>{text_of(stage)}, {steps:,.0f} steps</h3><div class='grid'>{''.join(cards)}</div><br>")
+        parts += [_samples_on_the_way(run, stage), rollouts_on_the_way(run, stage)]
+    events = [e for e in run.events if e.get("kind") not in ("start", "done", "cached", "sample", "rollout")]
     if events:
         listed = "".join(
-            f"<tr><td class='name'>{_text(e.get('time', ''))}</td><td>{_text(e.get('stage', ''))}</td>"
-            f"<td>{_text(e.get('kind', ''))}</td><td>{_text(e.get('message', ''))}</td></tr>"
+            f"<tr><td class='name'>{text_of(e.get('time', ''))}</td><td>{text_of(e.get('stage', ''))}</td>"
+            f"<td>{text_of(e.get('kind', ''))}</td><td>{text_of(e.get('message', ''))}</td></tr>"
             for e in events[-30:]
         )
         parts.append(
             f"<details><summary><b>Events</b> <span class='soft'>{len(events)} noted while it trained</span></summary>"
             f'<div class="scroll"><table>{listed}</table></div></details>'
         )
-    return _section("How it learned", "".join(parts))
+    return section("How it learned", "".join(parts))
 
 
 def _samples_on_the_way(run: Run, stage: str) -> str:
@@ -281,12 +279,12 @@ def _samples_on_the_way(run: Run, stage: str) -> str:
         return ""
     shown_events = found if len(found) <= _SAMPLES else [*found[: _SAMPLES // 2], *found[-_SAMPLES // 2 :]]
     body = "".join(
-        f"<h3>step {_text(shown(e.get('step')))}</h3><pre><span class='asked'>{_text(e.get('prompt', ''))}</span>"
-        f"<span class='made'>{_text(e.get('message', ''))}</span></pre>"
+        f"<h3>step {text_of(shown(e.get('step')))}</h3><pre><span class='asked'>{text_of(e.get('prompt', ''))}</span>"
+        f"<span class='made'>{text_of(e.get('message', ''))}</span></pre>"
         for e in shown_events
     )
     return (
-        f"<details><summary><b>What it wrote on the way</b> <span class='soft'>{_text(stage)}, {len(found)} samples"
+        f"<details><summary><b>What it wrote on the way</b> <span class='soft'>{text_of(stage)}, {len(found)} samples"
         f"</span></summary>{body}</details>"
     )
 
@@ -295,7 +293,7 @@ def _gaps(curves: Mapping[str, Curve]) -> str:
     missing = {name: curve.gaps for name, curve in curves.items() if curve.gaps}
     if not missing:
         return ""
-    told = ", ".join(f"{count:,} of {_text(words(name))}" for name, count in missing.items())
+    told = ", ".join(f"{count:,} of {text_of(words(name))}" for name, count in missing.items())
     return f" <span class='wrong'>Left out because they were not finite: {told}.</span>"
 
 
@@ -315,11 +313,11 @@ def _data(run: Run) -> str:
         counts += [(f"in {split}", f"{shown(n)} ({data_size(sizes.get(split))})") for split, n in documents.items()]
         reasons = sorted(dropped.items(), key=lambda item: -item[1] if is_number(item[1]) else 0)
         parts.append(
-            f'<div class="grid"><div class="card"><h3>{_text(name)}</h3>{_table(counts)}</div>'
+            f'<div class="grid"><div class="card"><h3>{text_of(name)}</h3>{_table(counts)}</div>'
             + (f'<div class="card"><h3>Left out, by reason</h3>{_table(reasons)}</div>' if reasons else "")
             + "</div>"
         )
-    return _section("What it learned from", "".join(parts))
+    return section("What it learned from", "".join(parts))
 
 
 def _stages(run: Run) -> str:
@@ -332,16 +330,16 @@ def _stages(run: Run) -> str:
         known = {"type", "seconds", "key", "identity", "figures"}
         lines += [line for k, v in stage.items() if k not in known for line in flat(v, str(k))]
         body = "".join(
-            f'<tr><td>{_text(words(key))}{_meaning(key)}</td><td class="{_number_class(value)}">{_text(shown(value))}</td></tr>'
+            f'<tr><td>{text_of(words(key))}{_meaning(key)}</td><td class="{_number_class(value)}">{text_of(shown(value))}</td></tr>'
             for key, value in lines
         )
         parts.append(
-            f"<details><summary><b>{_text(name)}</b><span class='soft'>{_text(stage.get('type', ''))}</span>"
+            f"<details><summary><b>{text_of(name)}</b><span class='soft'>{text_of(stage.get('type', ''))}</span>"
             f'<span class="bar"><i style="width:{100 * max(0.0, min(1.0, share)):.1f}%"></i></span>'
-            f'<span class="time">{_text(duration(stage.get("seconds")))}</span></summary>'
+            f'<span class="time">{text_of(duration(stage.get("seconds")))}</span></summary>'
             f'<div class="scroll"><table>{body}</table></div></details>'
         )
-    return _section(
+    return section(
         "Stage by stage",
         "".join(parts),
         "Open one for all of its figures. The key is the hash of its config and inputs: the same key is never run twice.",
@@ -350,7 +348,7 @@ def _stages(run: Run) -> str:
 
 def _meaning(key: str) -> str:
     sentence = meaning_of(key) if "." not in key else ""
-    return f"<small>{_text(sentence)}</small>" if sentence else ""
+    return f"<small>{text_of(sentence)}</small>" if sentence else ""
 
 
 def _number_class(value: Any) -> str:
@@ -361,12 +359,12 @@ def _environment(run: Run) -> str:
     lines = [("seed", str(run.report.get("seed", ""))), *_mapping(run.report.get("environment")).items()]
     swaps = _mapping(run.report.get("swaps"))
     own = f'<div class="card"><h3>Your own parts in it</h3>{_table(swaps.items())}</div>' if swaps else ""
-    return _section("What it ran on", f'<div class="grid"><div class="card">{_table(lines)}</div>{own}</div>')
+    return section("What it ran on", f'<div class="grid"><div class="card">{_table(lines)}</div>{own}</div>')
 
 
 def _table(lines: Iterable[tuple[str, Any]]) -> str:
     body = "".join(
-        f'<tr><td>{_text(key)}</td><td class="number">{_text(value if isinstance(value, str) else shown(value))}</td></tr>'
+        f'<tr><td>{text_of(key)}</td><td class="number">{text_of(value if isinstance(value, str) else shown(value))}</td></tr>'
         for key, value in lines
     )
     return f'<div class="scroll"><table>{body}</table></div>'

@@ -95,6 +95,28 @@ def bar_plot(rows: Sequence[Mapping[str, Any]], *, salt: str, title: str, share:
     return out[0]
 
 
+def grouped_plot(groups: Mapping[str, Sequence[tuple[str, Any]]], *, salt: str, title: str) -> str:
+    """Shares in groups of upright bars: group -> (name, value), every group with the same names. "" when nothing is finite."""
+    names = [name for name, _ in next(iter(groups.values()), ())]
+    if not names or not any(is_number(value) for rows in groups.values() for _, value in rows):
+        return ""
+    width = 0.8 / len(names)
+    with _figure(salt, title) as (axes, out):
+        for number, name in enumerate(names):
+            values = [100 * float(rows[number][1]) if is_number(rows[number][1]) else 0.0 for rows in groups.values()]
+            places = [place + (number - (len(names) - 1) / 2) * width for place in range(len(values))]
+            strength = 0.35 + 0.65 * (number + 1) / len(names)
+            axes.bar(places, values, width=0.92 * width, color=_FIRST, alpha=strength, label=_short(name))
+            for place, value in zip(places, values):
+                axes.text(place, value + 1, f"{value:.0f}", ha="center", fontsize=7.5)
+        axes.set_xticks(range(len(groups)), list(groups))
+        axes.set_ylim(0, 118)
+        axes.set_ylabel("per cent")
+        axes.grid(axis="x", visible=False)
+        axes.legend(loc="upper left", ncols=len(names), fontsize=8)
+    return out[0]
+
+
 @contextmanager
 def _figure(salt: str, title: str, height: float = _HEIGHT_INCHES) -> Iterator[tuple[Any, list[str]]]:
     """Axes to draw on; at the end the list holds the SVG element."""
