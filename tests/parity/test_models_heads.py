@@ -17,8 +17,7 @@ from test_models_families import gemma2, gpt2, llama, mistral, olmo2, qwen2, qwe
 from groundup.core.errors import ModelError
 from groundup.models.decoder import Decoder
 from groundup.models.directory import load_model, save_model, seal_model
-from groundup.models.heads import HeadedDecoder, last_positions, with_head
-from groundup.models.heads_directory import load_headed, save_headed
+from groundup.models.heads import HeadedDecoder, last_positions, load_headed, save_headed, with_head
 from groundup.nn.state import SequenceState
 from tiny import VOCAB, tiny_config
 

@@ -17,6 +17,7 @@ STAGES = {
     "instruct": "groundup.data.stages:InstructStage",
     "problems": "groundup.tasks.stages:ProblemsStage",
     "worked_solutions": "groundup.tasks.stages:WorkedSolutionsStage",
+    "labelled": "groundup.data.labelled:LabelledStage",
     "decoder": "groundup.models.stages:DecoderStage",
     "pretrained": "groundup.models.stages:PretrainedStage",
     "sample": "groundup.data.samples:SampleStage",

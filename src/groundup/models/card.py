@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from .decoder import Decoder, swapped_parts
-from .heads import HeadedDecoder
+
+if TYPE_CHECKING:
+    from .heads import HeadedDecoder
 
 
 def model_card(directory: Path, family: str, model: Decoder, dtype: torch.dtype, text: str | None) -> str:
@@ -79,7 +81,7 @@ def headed_card(
         "|---|---|",
         *(f"| {name} | {value} |" for name, value in rows),
     ]
-    opens = "from groundup.models.heads_directory import load_headed; load_headed('<this directory>')"
+    opens = "from groundup.models.heads import load_headed; load_headed('<this directory>')"
     if family != "groundup":
         opens += f"\nfrom transformers import {architecture} as M; M.from_pretrained('<this directory>')"
     return "\n".join([*lines, "", "```python", opens, "```", ""])

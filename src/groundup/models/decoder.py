@@ -183,10 +183,12 @@ class Decoder(nn.Module):
             # Rounded to the activations' dtype first, as the published models were trained.
             x = x * torch.tensor(self.config.embedding_scale, dtype=x.dtype)
         if self.embed_positions is not None:
-            if state is None:
-                x = x + self.embed_positions.weight[:num_new]
-            else:
+            if state is not None:
                 x = x + self.embed_positions(state.positions)
+            elif isinstance(self.embed_positions, nn.Embedding):
+                x = x + self.embed_positions.weight[:num_new]
+            else:  # positions behind virtual tokens (adapt/virtual.py)
+                x = x + self.embed_positions(torch.arange(num_new, device=x.device)[None])
         for layer, block in enumerate(self.blocks):
             if self.checkpoint_activations and self.training:
                 x = torch.utils.checkpoint.checkpoint(block, x, state, layer, use_reentrant=False)

@@ -177,7 +177,7 @@ def load_model(
     if head_kind(raw) is not None:
         raise ModelError(
             f"{directory} holds a {raw['architectures'][0]}, which has labels as its output, not next tokens",
-            hint="groundup.models.heads_directory.load_headed reads it",
+            hint="groundup.models.heads.load_headed reads it",
         )
     model = empty_decoder(config)
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}

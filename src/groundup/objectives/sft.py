@@ -168,6 +168,20 @@ def encode_chat(
 
 def token_mask(text: str, spans: Sequence[tuple[int, int]], pieces: Sequence[bytes]) -> np.ndarray:
     """[n] bool: which of the n pieces that spell `text` in UTF-8 hold a character of the spans [start, end)."""
+    starts, ends, at = piece_places(text, pieces)
+    mask = np.zeros(len(pieces), bool)
+    for start, end in spans:
+        assert 0 <= start <= end <= len(text), (start, end, len(text))
+        first, last = (start, end) if at is None else (at[start], at[end])
+        if first < last:
+            mask |= (ends > first) & (starts < last)
+    return mask
+
+
+def piece_places(text: str, pieces: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """First byte and byte after the last of each of the n pieces that spell `text` in UTF-8, [n] both; and the byte at which
+    each character begins, [len(text) + 1], or None where characters are bytes. TokenizerError if they do not spell it.
+    """
     encoded = text.encode("utf-8")
     if b"".join(pieces) != encoded:
         raise TokenizerError(
@@ -176,14 +190,5 @@ def token_mask(text: str, spans: Sequence[tuple[int, int]], pieces: Sequence[byt
         )
     ends = np.cumsum([len(piece) for piece in pieces], dtype=np.int64)
     starts = ends - [len(piece) for piece in pieces]
-    if len(encoded) == len(text):
-        at = None
-    else:
-        at = np.cumsum([0, *(len(char.encode("utf-8")) for char in text)])
-    mask = np.zeros(len(pieces), bool)
-    for start, end in spans:
-        assert 0 <= start <= end <= len(text), (start, end, len(text))
-        first, last = (start, end) if at is None else (at[start], at[end])
-        if first < last:
-            mask |= (ends > first) & (starts < last)
-    return mask
+    at = None if len(encoded) == len(text) else np.cumsum([0, *(len(char.encode("utf-8")) for char in text)])
+    return starts, ends, at

@@ -9,16 +9,23 @@ from importlib import import_module
 
 from ...core.config import Use, node
 from ...objectives.causal import CausalConfig
+from ...objectives.heads import ClassificationConfig, SpanConfig, TaggingConfig
 from ...objectives.policy import GRPOConfig, PPOConfig, ReinforceConfig, RLOOConfig
+from ...objectives.preference import DPOConfig, IPOConfig, KTOConfig, ORPOConfig, SimPOConfig
 from ...objectives.sft import SFTConfig
 from ..training import Start, Training
 
-ObjectiveNode = node(CausalConfig, SFTConfig, GRPOConfig, RLOOConfig, ReinforceConfig, PPOConfig)
+_PREFERENCE = (DPOConfig, IPOConfig, ORPOConfig, SimPOConfig, KTOConfig)
+_POLICY = (GRPOConfig, RLOOConfig, ReinforceConfig, PPOConfig)
+
+ObjectiveNode = node(CausalConfig, SFTConfig, *_PREFERENCE, *_POLICY)
 
 METHODS: dict[type, str] = {
     CausalConfig: "windows",
     SFTConfig: "conversations",
-    **dict.fromkeys((GRPOConfig, RLOOConfig, ReinforceConfig, PPOConfig), "policy"),
+    **dict.fromkeys(_PREFERENCE, "preference"),
+    **dict.fromkeys(_POLICY, "policy"),
+    **dict.fromkeys((ClassificationConfig, TaggingConfig, SpanConfig), "heads"),
     Use: "own",
 }
 """Class of the objective's config -> module here."""

@@ -48,15 +48,19 @@ class MuonConfig(OptimizerConfig):
 OptimizerNode = node(AdamWConfig, MuonConfig)
 
 
+_TABLES = ("embed", "lm_head", "score.", "qa_outputs.")
+"""Matrices with a row for each word or label: outside the blocks, so not Muon's."""
+
+
 def parameter_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
-    """Trainable parameters by their role: matrices, embeddings (and head), vectors. Tied ones are counted once."""
+    """Trainable parameters by their role: matrices, embeddings (and heads), vectors. Tied ones are counted once."""
     groups: dict[str, list[nn.Parameter]] = {"matrices": [], "embeddings": [], "vectors": []}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         if parameter.dim() < 2:
             groups["vectors"].append(parameter)
-        elif "embed" in name or "lm_head" in name:
+        elif any(part in name for part in _TABLES):
             groups["embeddings"].append(parameter)
         else:
             groups["matrices"].append(parameter)
