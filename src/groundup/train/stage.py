@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from ..adapt.configs import AdapterNode
 from ..core.artifact import read_json, write_json
 from ..core.errors import ConfigError
 from ..core.recipe import StageContext
@@ -48,6 +49,11 @@ class TrainStage:
     """What a policy's samples earn."""
     reward_model: str | None = None
     """Stage of a reward model: scores a policy's samples, and is where PPO's critic begins."""
+    adapter: AdapterNode | None = None  # type: ignore[valid-type]
+    """Train this beside the frozen model: lora, ia3, bottleneck, prefix, prompt."""
+    save: Literal["merged", "adapter"] = "merged"
+    """Of an adapter. merged: a whole model with the adapter in its weights (and the adapter's own files under adapter/);
+    adapter: its own files only, which name the model they stand on."""
     optimizer: OptimizerNode
     schedule: ScheduleNode = ScheduleConfig()
     precision: PrecisionConfig = PrecisionConfig()
@@ -85,7 +91,7 @@ class TrainStage:
 
     @property
     def kind(self) -> str:
-        return "model"
+        return "adapter" if self.adapter is not None and self.save == "adapter" else "model"
 
     def inputs(self) -> tuple[str, ...]:
         others = (self.reference, self.reward_model)
@@ -124,6 +130,10 @@ class TrainStage:
         model.checkpoint_activations = self.checkpoint_activations
         context_tokens = self.context_tokens or model.config.max_position_embeddings
         model.prepare_positions(context_tokens)
+        if self.adapter is not None:
+            from ..adapt import apply
+
+            model = apply(self.adapter, model, seed=context.seed)
         return Start(
             stage=self,
             context=context,

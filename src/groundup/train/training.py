@@ -60,6 +60,14 @@ class Start:
         from ..models.directory import copy_tokenizer_files, read_generation_config, save_model
 
         template = template or self.template
+        if self.stage.adapter is not None:
+            from ..adapt import merge, save_adapter
+
+            alone = self.stage.save == "adapter"
+            save_adapter(model, directory if alone else directory / "adapter", name="default", base=str(self.directory))
+            if alone:
+                return
+            model = merge(model, "default")
         copy_tokenizer_files(self.directory, directory)
         generation = read_generation_config(self.directory)
         source = None if template is None else template.source

@@ -99,10 +99,19 @@ class CheckedPolicyObjective(PolicyObjective):
 def _reference(start: Start) -> Any:
     """The frozen model that the policy is held near to."""
     name = start.stage.reference
+    if name is None and start.stage.adapter is not None:
+        return lambda ids: _without_adapter(start.model, ids)
     directory = start.directory if name is None else start.context.inputs[name]
     model = load_model(directory, trusted_parts=start.trusted_parts, dtype=torch.float32)
     model.prepare_positions(start.context_tokens)
     return model.requires_grad_(False)
+
+
+def _without_adapter(model: Decoder, ids: torch.Tensor) -> Any:
+    from ...adapt import select
+
+    with select(model, None):
+        return model(ids)
 
 
 def _critic(start: Start) -> nn.Module:
