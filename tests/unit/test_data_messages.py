@@ -16,12 +16,13 @@ from groundup.data import read_messages
 
 pytestmark = pytest.mark.row("8.1")
 
+_TOOL = {"type": "function", "function": {"name": "f"}}
 _HI = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
 
 
 def test_both_forms_in_lines_lists_and_compressed(tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [
-        {"messages": _HI, "id": "mine", "tools": [{"type": "function"}]},
+        {"messages": _HI, "id": "mine", "tools": [_TOOL]},
         {"prompt": "2 + 2?", "completion": "4"},
     ]
     lines = "\n".join(json.dumps(row) for row in rows)
@@ -30,16 +31,19 @@ def test_both_forms_in_lines_lists_and_compressed(tmp_path: Path) -> None:
     (tmp_path / "c.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
     for name in ("a.jsonl", "b.json", "c.jsonl.gz"):
         first, second = read_messages(tmp_path / name)
-        assert first == {"messages": _HI, "kind": "user", "id": "mine", "tools": [{"type": "function"}]}
+        assert first == {"messages": _HI, "kind": "user", "id": "mine", "tools": [_TOOL]}
         assert [m["content"] for m in second["messages"]] == ["2 + 2?", "4"]
         assert second["id"] == f"{name}:2" and set(second) == {"messages", "kind", "id"}
     assert len(list(read_messages(tmp_path))) == 6
 
 
 def test_a_tool_call_needs_no_content(tmp_path: Path) -> None:
-    call = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}
+    call = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f", "arguments": '{"a": 1}'}}]}
     (tmp_path / "a.jsonl").write_text(json.dumps({"messages": [_HI[0], call, {"role": "tool", "content": "1"}]}))
-    assert next(read_messages(tmp_path / "a.jsonl"))["messages"][1] == call
+    assert next(read_messages(tmp_path / "a.jsonl"))["messages"][1] == {
+        **call,
+        "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": {"a": 1}}}],
+    }
 
 
 @pytest.mark.parametrize(
@@ -47,8 +51,9 @@ def test_a_tool_call_needs_no_content(tmp_path: Path) -> None:
     [
         ("{", r"row 2: not valid JSON"),
         ("[1]", r"row 2: must be an object, not list"),
-        ('{"text": "x"}', r"row 2: needs messages, or prompt and completion; it has 'text'"),
-        ('{"prompt": "x"}', r"row 2: completion must be text, not nothing"),
+        ('{"text": "x"}', r"row 2: the row is of no known form: it has 'text'$"),
+        ('{"prompt": "x"}', r"row 2: .* it has 'prompt'; prompt_completion would need completion$"),
+        ('{"prompt": "x", "completion": null}', r"row 2: completion must be text, not nothing"),
         ('{"prompt": 3, "completion": "x"}', r"row 2: prompt must be text, not 3"),
         ('{"messages": {}}', r"row 2: messages must be a list of at least one message, not \{\}"),
         ('{"messages": []}', r"row 2: messages must be a list"),

@@ -1,4 +1,4 @@
-"""From any source of text to token shards and instruction pairs: sources, document steps, stages, cards. No torch."""
+"""From any source of text to token shards and rows of post-training data: sources, document steps, stages, cards. No torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .documents import read_documents, read_dropped
-    from .messages import read_examples, read_messages
+    from .messages import read_examples, read_feedback, read_messages, read_preferences
     from .shards import TokenShards
     from .tokens import tokenizer_identity
     from .windows import TokenWindows
@@ -18,7 +18,9 @@ __all__ = [
     "read_documents",
     "read_dropped",
     "read_examples",
+    "read_feedback",
     "read_messages",
+    "read_preferences",
     "tokenizer_identity",
 ]
 
@@ -28,6 +30,8 @@ _WHERE = {
     "read_documents": "documents",
     "read_dropped": "documents",
     "read_examples": "messages",
+    "read_feedback": "messages",
+    "read_preferences": "messages",
     "read_messages": "messages",
     "tokenizer_identity": "tokens",
 }

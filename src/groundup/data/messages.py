@@ -1,14 +1,14 @@
-"""Conversations to fine-tune on: the one shape they have here, and readers for the files that users bring.
+"""Post-training data as everything after the data stages sees it: rows of one shape, from an artifact or the user's own files.
 
-    {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}], "kind": "...", "id": "..."}
+    instruct     {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}], "tools"?, "kind", "id"}
+    preference   {"prompt": [...], "chosen": [...], "rejected": [...], "tools"?, "kind", "id"}
+    feedback     {"prompt": [...], "completion": [...], "label": true, "tools"?, "kind", "id"}
 
-A file may be JSON lines or one JSON list, compressed or not, with rows of `messages`, or of `prompt` and `completion`. Other
-forms (Alpaca, ShareGPT, preference pairs) are not read yet.
+Which forms a user's file may have is said by `groundup.data.rows`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,35 @@ from typing import Any
 from ..core.errors import DataError
 from ..core.types import TaskExample
 from .documents import read_rows
-from .files import find_files, read_bytes
+from .files import find_files
+from .row_files import read_objects
+from .rows import FORMS, Form, Shape, detect, read_values
 
-ROLES = ("system", "developer", "user", "assistant", "tool")
-_LIMIT_BYTES = 1 << 31
+_OWN_FORMS = {"instruct": FORMS["messages"], "preference": FORMS["preference"], "feedback": FORMS["feedback"]}
 
 
 def read_examples(directory: Path | str, split: str) -> Iterator[dict[str, Any]]:
-    """Rows of one split of an `instruct` directory: messages, kind, id, and `code` where a function is to be completed."""
+    """Rows of one split of an `instruct` directory: messages, tools where there are any, kind, id, and the row's other
+    fields (`code` where a function is to be completed). DataError names the row that is malformed.
+    """
+    return _read_split(directory, split, "instruct")
+
+
+def read_preferences(directory: Path | str, split: str) -> Iterator[dict[str, Any]]:
+    """Rows of one split of a `preference` directory: prompt, chosen, rejected, each a list of messages, kind, id, ..."""
+    return _read_split(directory, split, "preference")
+
+
+def read_feedback(directory: Path | str, split: str) -> Iterator[dict[str, Any]]:
+    """Rows of one split of a `feedback` directory: prompt and completion as lists of messages, label, kind, id, ..."""
+    return _read_split(directory, split, "feedback")
+
+
+def _read_split(directory: Path | str, split: str, shape: Shape) -> Iterator[dict[str, Any]]:
     for number, row in read_rows(Path(directory) / f"{split}.jsonl"):
-        yield checked(row, f"{directory}/{split}.jsonl, row {number}", default_id=f"{split}:{number}")
+        own = _OWN_FORMS[shape]
+        form = own if all(name in row for name in own.columns[: own.needed]) else None
+        yield checked(row, f"{directory}/{split}.jsonl, row {number}", f"{split}:{number}", shape=shape, form=form)
 
 
 def read_questions(directory: Path, split: str) -> Iterator[TaskExample]:
@@ -42,92 +61,23 @@ def read_questions(directory: Path, split: str) -> Iterator[TaskExample]:
 
 
 def read_messages(path: Path | str) -> Iterator[dict[str, Any]]:
-    """Rows of the user's own files (a file, folder or glob) in the shape above; tools and other fields are kept.
+    """Instruct rows of the user's own files (a file, folder or glob) in any form; tools and other fields are kept.
 
     Raises DataError naming the file, the row and the field.
     """
     for file in find_files(str(path)):
-        where = str(file.path)
-        for number, row in _objects(read_bytes(file, limit_bytes=_LIMIT_BYTES), where):
-            yield checked(row, f"{where}, row {number}", default_id=f"{file.name}:{number}")
+        for number, row in read_objects(file):
+            yield checked(row, f"{file.path}, row {number}", f"{file.name}:{number}", shape="instruct")
 
 
-def _objects(data: bytes, where: str) -> Iterator[tuple[int, Any]]:
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{where} is not UTF-8: {error}") from None
-    if text.lstrip().startswith("["):
-        try:
-            yield from enumerate(json.loads(text), start=1)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{where} is not a valid JSON list: {error}") from None
-        return
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            try:
-                yield number, json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise DataError(
-                    f"{where}, row {number}: not valid JSON: {error}", hint="one JSON object per line"
-                ) from None
-
-
-def checked(row: Any, where: str, *, default_id: str) -> dict[str, Any]:
-    """`row` in the one shape. DataError names the field that is wrong."""
-    if not isinstance(row, Mapping):
-        raise DataError(f"{where}: must be an object, not {type(row).__name__}")
-    if "messages" in row:
-        messages = _messages(row["messages"], where)
-    elif "prompt" in row or "completion" in row:
-        messages = [
-            {"role": "user", "content": _text(row, "prompt", where)},
-            {"role": "assistant", "content": _text(row, "completion", where)},
-        ]
-    else:
+def checked(row: Any, where: str, default_id: str, *, shape: Shape, form: Form | None = None) -> dict[str, Any]:
+    """`row` in the one way that its shape is written. DataError where it is of another shape, or names the field that is wrong."""
+    if form is None and isinstance(row, Mapping):
+        form = detect(row, where)
+    if form is not None and form.shape != shape:
         raise DataError(
-            f"{where}: needs messages, or prompt and completion; it has {', '.join(map(repr, row)) or 'nothing'}",
-            hint='{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}',
+            f"{where}: this is a row of {form.shape} data ({form.name}), where {shape} data is due",
+            hint=f"a stage of type rows with format: {form.name} reads it",
         )
-    rest = {key: value for key, value in row.items() if key not in ("messages", "prompt", "completion")}
-    return {"messages": messages, "kind": "user", "id": default_id, **rest}
-
-
-def _text(row: Mapping[str, Any], field: str, where: str) -> str:
-    value = row.get(field)
-    if not isinstance(value, str):
-        raise DataError(f"{where}: {field} must be text, not {_shown(value)}")
-    _valid(value, f"{where}: {field}")
-    return value
-
-
-def _valid(text: str, where: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(
-            f"{where} has half a surrogate pair at character {error.start}, which is no text",
-            hint="the file was cut inside an escape such as \\ud83d\\ude00; repair the row",
-        ) from None
-
-
-def _messages(value: Any, where: str) -> list[dict[str, Any]]:
-    if not isinstance(value, list) or not value:
-        raise DataError(f"{where}: messages must be a list of at least one message, not {_shown(value)}")
-    for i, message in enumerate(value):
-        here = f"{where}: messages[{i}]"
-        if not isinstance(message, Mapping):
-            raise DataError(f"{here} must be an object, not {_shown(message)}")
-        if message.get("role") not in ROLES:
-            raise DataError(f"{here}.role must be one of {', '.join(ROLES)}, not {_shown(message.get('role'))}")
-        calls = message["role"] == "assistant" and message.get("tool_calls")
-        if not isinstance(message.get("content"), str) and not (calls and message.get("content") is None):
-            raise DataError(f"{here}.content must be text, not {_shown(message.get('content'))}")
-        _valid(message.get("content") or "", f"{here}.content")
-    if not any(message["role"] == "assistant" for message in value):
-        raise DataError(f"{where}: messages has no message of the assistant, so there is nothing to learn")
-    return [dict(message) for message in value]
-
-
-def _shown(value: Any) -> str:
-    return "nothing" if value is None else json.dumps(value, default=str)[:60]
+    values = read_values(row, form, where)[1]
+    return {**values, "kind": values.get("kind", "user"), "id": values.get("id", default_id)}
