@@ -95,9 +95,13 @@ class Attention(nn.Module):
         cos, sin = sequence.once((rope.name, q.dtype), lambda: rope.turns(sequence.positions, q.shape[2], q.dtype))
         return rope.rotate(q, cos, sin), rope.rotate(k, cos, sin)
 
+    def inputs(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The three projections, [B, T, H N] and twice [B, T, K N]; a place of its own for those that share work (adapt/)."""
+        return self.q_proj(x), self.k_proj(x), self.v_proj(x)
+
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """q [B, H, T, N], k and v [B, K, T, N]"""
-        q, k, v = self.q_proj(x), self.k_proj(x), self.v_proj(x)
+        q, k, v = self.inputs(x)
         if self.config.qk_norm == "full":
             q, k = self.q_norm(q), self.k_norm(k)
         q, k, v = (t.view(*t.shape[:-1], -1, self.head_dim) for t in (q, k, v))
