@@ -12,20 +12,24 @@ from ...objectives.causal import CausalConfig
 from ...objectives.heads import ClassificationConfig, SpanConfig, TaggingConfig
 from ...objectives.policy import GRPOConfig, PPOConfig, ReinforceConfig, RLOOConfig
 from ...objectives.preference import DPOConfig, IPOConfig, KTOConfig, ORPOConfig, SimPOConfig
+from ...objectives.reward import BradleyTerryConfig, MultiObjectiveConfig, OrdinalConfig
 from ...objectives.sft import SFTConfig
 from ..training import Start, Training
 
+_HEADS = (ClassificationConfig, TaggingConfig, SpanConfig)
 _PREFERENCE = (DPOConfig, IPOConfig, ORPOConfig, SimPOConfig, KTOConfig)
+_REWARD = (BradleyTerryConfig, OrdinalConfig, MultiObjectiveConfig)
 _POLICY = (GRPOConfig, RLOOConfig, ReinforceConfig, PPOConfig)
 
-ObjectiveNode = node(CausalConfig, SFTConfig, *_PREFERENCE, *_POLICY)
+ObjectiveNode = node(CausalConfig, SFTConfig, *_HEADS, *_PREFERENCE, *_REWARD, *_POLICY)
 
 METHODS: dict[type, str] = {
     CausalConfig: "windows",
     SFTConfig: "conversations",
     **dict.fromkeys(_PREFERENCE, "preference"),
+    **dict.fromkeys(_REWARD, "reward"),
     **dict.fromkeys(_POLICY, "policy"),
-    **dict.fromkeys((ClassificationConfig, TaggingConfig, SpanConfig), "heads"),
+    **dict.fromkeys(_HEADS, "heads"),
     Use: "own",
 }
 """Class of the objective's config -> module here."""

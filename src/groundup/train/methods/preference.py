@@ -117,7 +117,8 @@ def _referenced(start: Start, splits: dict[str, list[Any]]) -> dict[str, list[An
         values = np.load(path, allow_pickle=False)
     else:
         model: Any = start.model
-        if name is not None:
+        # A fresh adapter need not leave the model as it was (prefix, prompt), so then the directory is read again too.
+        if name is not None or start.stage.adapter is not None:
             from ...models.directory import load_model
 
             model = load_model(directory, trusted_parts=start.trusted_parts, dtype=torch.float32)
