@@ -7,7 +7,6 @@ The library's own process is never forked: it may hold a torch thread pool or a 
 from __future__ import annotations
 
 import atexit
-import fcntl
 import json
 import os
 import select
@@ -225,6 +224,8 @@ class OutputReader:
 
 def memory_file(data: bytes) -> int:
     """A descriptor at the start of `data`, in memory, that nobody can change."""
+    import fcntl  # not on every system, and this module is imported on all
+
     descriptor = os.memfd_create("job", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     view = memoryview(data)
     while view:

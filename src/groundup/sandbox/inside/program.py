@@ -1,8 +1,9 @@
 """Runs one program the way `python program.py` would, in a process that is already confined.
 
-A job is a dict: `source`, and optionally `expressions`, whose values are written to the descriptor `results` one JSON line each
-after the program has run: ["value", encoded] or ["error", type, message]. Nothing in the job is a secret: it holds no expected
-value, so that whatever a program does to this interpreter, the worst it can report is a wrong answer.
+A job is a dict: `source`, the `name` it sees as __name__, and optionally `expressions`, whose values are written to the
+descriptor `results`, one JSON line each, after the program has run: ["value", encoded] or ["error", type, message]. Nothing in
+the job is a secret: it holds no expected value, so that whatever a program does to this interpreter, the worst it can report is a
+wrong answer.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ FILENAME = "program.py"
 def run(job: dict[str, Any], results: int | None) -> None:
     """Execute the job's source as __main__, then its expressions. Ends by SystemExit where the program failed."""
     source = str(job["source"])
-    main = types.ModuleType("__main__")
+    main = types.ModuleType(str(job["name"]))
     main.__dict__["__builtins__"] = __builtins__
     main.__dict__["__file__"] = FILENAME
     sys.modules["__main__"] = main
