@@ -21,6 +21,7 @@ STAGES = {
     "decoder": "groundup.models.stages:DecoderStage",
     "pretrained": "groundup.models.stages:PretrainedStage",
     "sample": "groundup.data.samples:SampleStage",
+    "control": "groundup.train.control:ControlStage",
     "train": "groundup.train.stage:TrainStage",
     "evaluate": "groundup.evals.stages:EvaluateStage",
     "compare": "groundup.evals.compare:CompareStage",
@@ -36,7 +37,8 @@ def open_model(
     like: Path | None = None,
     **options: Any,
 ) -> Any:
-    """A model directory, a run, or a live model (with its tokenizer) as a Generator and Scorer: the engine. An endpoint
+    """A model directory, a run, or a live model (with its tokenizer) as a Generator and Scorer: the engine. A reward model's
+    directory as a Rewarder. An endpoint
     (an EndpointConfig, its mapping, or `http(s)://host/v1#model`) as a Generator: the client, which the options do not concern.
 
     Close it when done. `options` are the fields of EngineConfig. A live model is shared, not copied: what an optimizer does to
@@ -50,6 +52,10 @@ def open_model(
     from ..engine import Engine, EngineConfig
 
     if isinstance(model, (str, Path)):
+        from ..engine.reward import RewardScorer, is_reward_model
+
+        if is_reward_model(model):
+            return RewardScorer.load(model, trusted_parts=trusted_parts)
         return Engine.load(
             Path(model), config=EngineConfig(**{"dtype": "auto", **options}), trusted_parts=trusted_parts
         )

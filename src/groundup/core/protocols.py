@@ -15,6 +15,7 @@ from .types import (
     Completion,
     Document,
     FinishReason,
+    Message,
     Request,
     ScoreRequest,
     TaskExample,
@@ -81,6 +82,14 @@ class Scorer(Protocol):
     def capabilities(self) -> Capabilities: ...
 
     def logprobs(self, requests: Sequence[ScoreRequest]) -> list[TokenLogprobs]: ...
+
+
+class Rewarder(Protocol):
+    """Scores whole conversations: a reward model."""
+
+    def scores(self, conversations: Sequence[Sequence[Message]]) -> list[float]:
+        """A number for each, higher is better; only differences have a meaning."""
+        ...
 
 
 class Task(Protocol):
