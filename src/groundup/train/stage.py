@@ -49,7 +49,7 @@ class TrainStage:
     """What a policy's samples earn."""
     reward_model: str | None = None
     """Stage of a reward model: scores a policy's samples, and is where PPO's critic begins."""
-    adapter: AdapterNode | None = None  # type: ignore[valid-type]
+    adapter: AdapterNode | None = None
     """Train this beside the frozen model: lora, ia3, bottleneck, prefix, prompt."""
     save: Literal["merged", "adapter"] = "merged"
     """Of an adapter. merged: a whole model with the adapter in its weights (and the adapter's own files under adapter/);
