@@ -15,6 +15,7 @@ STAGES = {
     "train_tokenizer": "groundup.data.stages:TokenizerStage",
     "pack": "groundup.data.stages:PackStage",
     "instruct": "groundup.data.stages:InstructStage",
+    "synthesize": "groundup.client.stages:SynthesizeStage",
     "problems": "groundup.tasks.stages:ProblemsStage",
     "worked_solutions": "groundup.tasks.stages:WorkedSolutionsStage",
     "labelled": "groundup.data.labelled:LabelledStage",

@@ -28,9 +28,30 @@ _NAMES = (
     "Ada", "Amir", "Bela", "Carla", "Chen", "Dana", "Elif", "Emil", "Farah", "Goran", "Hana", "Ines", "Ivo", "Jonas", "Kofi", "Lena",
     "Mara", "Nils", "Noor", "Olga", "Pia", "Ravi", "Rosa", "Sami", "Tara", "Tomas", "Uma", "Vera", "Wim", "Yuki",
 )  # fmt: skip
-_PLACES = ("Bergen", "Cork", "Dakar", "Graz", "Hanoi", "Kyoto", "Lima", "Lyon", "Malmo", "Nairobi", "Porto", "Quito", "Riga", "Turin", "Utrecht", "York")  # fmt: skip
+_PLACES = (
+    "Bergen", "Cork", "Dakar", "Graz", "Hanoi", "Kyoto", "Lima", "Lyon", "Malmo", "Nairobi", "Porto", "Quito", "Riga", "Turin",
+    "Utrecht", "York",
+)  # fmt: skip
 _PETS = ("a cat", "a dog", "a goat", "a parrot", "a rabbit", "a tortoise", "two hens", "three goldfish")
 _COLOURS = ("amber", "black", "blue", "green", "grey", "orange", "purple", "red", "white", "yellow")
+_FACTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], str, str]] = {
+    "name": (
+        _NAMES, ("My name is {x}.", "I am {x}."), ("What is my name?", "Who am I?"), "You are {x}.", "Nice to meet you, {x}.",
+    ),
+    "place": (
+        _PLACES, ("I live in {x}.", "My home is in {x}."), ("Where do I live?", "Which town is mine?"), "You live in {x}.",
+        "{x}, I shall remember that.",
+    ),
+    "pet": (
+        _PETS, ("I have {x}.", "At home I keep {x}."), ("Which animals do I have?", "What pet did I tell you about?"),
+        "You have {x}.", "I shall remember that.",
+    ),
+    "colour": (
+        _COLOURS, ("I like the colour {x}.", "My favourite colour is {x}."),
+        ("Which colour do I like?", "What is my favourite colour?"), "You like {x}.", "A good colour.",
+    ),
+}  # fmt: skip
+"""What a person tells -> values, ways to tell it, ways to ask for it, the answer, and what is said when it is told."""
 _HELD = ("books", "buttons", "chairs", "coins", "cups", "marbles", "shells", "spoons", "stamps", "stones")
 _GOODBYES = (
     ("Thank you, that is all.", "You are welcome. Goodbye!"),
@@ -71,44 +92,37 @@ def _list(chance: random.Random, exchanges: int) -> Turns:
         elif what == "count":
             noun = "thing" if len(items) == 1 else "things"
             asked = chance.choice(("How many things is that?", "How long is the list?", "How many are on it now?"))
-            said.append(
-                (asked, f"There {'is' if len(items) == 1 else 'are'} {_count(len(items))} {noun} on your list.")
-            )
+            verb = "is" if len(items) == 1 else "are"
+            _ask_once(said, asked, f"There {verb} {_count(len(items))} {noun} on your list.")
         elif what == "read":
             asked = chance.choice(("Read it to me.", "What do I need?", "What is on the list?"))
-            said.append((asked, f"Your list: {', '.join(items)}."))
+            _ask_once(said, asked, f"Your list: {', '.join(items)}.")
         else:
             thing = chance.choice([chance.choice(items), left[-1]])
             asked = chance.choice(("Is there {x} on it?", "Did I say {x}?")).format(x=thing)
-            said.append((asked, f"Yes, {thing}." if thing in items else f"No, not {thing}."))
+            _ask_once(said, asked, f"Yes, {thing}." if thing in items else f"No, not {thing}.")
     return said
 
 
 def _introduction(chance: random.Random, exchanges: int) -> Turns:
-    facts = {
-        "name": (chance.choice(_NAMES), ("My name is {x}.", "I am {x}."), ("What is my name?", "Who am I?"), "You are {x}."),
-        "place": (chance.choice(_PLACES), ("I live in {x}.", "My home is in {x}."), ("Where do I live?", "Which town is mine?"), "You live in {x}."),
-        "pet": (chance.choice(_PETS), ("I have {x}.", "At home I keep {x}."), ("Which animals do I have?", "What pet did I tell you about?"), "You have {x}."),
-        "colour": (chance.choice(_COLOURS), ("I like the colour {x}.", "My favourite colour is {x}."), ("Which colour do I like?", "What is my favourite colour?"), "You like {x}."),
-    }  # fmt: skip
-    order = list(facts)
+    order = list(_FACTS)
     chance.shuffle(order)
+    values = {name: chance.choice(_FACTS[name][0]) for name in order}
     told: list[str] = []
     said: Turns = []
     for number in range(exchanges):
         untold = [name for name in order if name not in told]
         if untold and (not told or (number < exchanges // 2 and chance.random() < 0.7)):
             name = untold[0]
-            value, forms, _, _ = facts[name]
             told.append(name)
             greeting = chance.choice(("Hello! ", "Hi. ", "")) if number == 0 else ""
-            answer = {"name": f"Nice to meet you, {value}.", "place": f"{value}, I shall remember that."}
-            said.append((greeting + chance.choice(forms).format(x=value), answer.get(name, "I shall remember that.")))
+            asked = greeting + chance.choice(_FACTS[name][1]).format(x=values[name])
+            said.append((asked, _FACTS[name][4].format(x=values[name])))
             continue
-        unknown = [n for n in untold if chance.random() < 0.25]
+        unknown = [name for name in untold if chance.random() < 0.25]
         name = unknown[0] if unknown else chance.choice(told)
-        value, _, questions, form = facts[name]
-        said.append((chance.choice(questions), "You have not told me yet." if unknown else form.format(x=value)))
+        answer = "You have not told me yet." if unknown else _FACTS[name][3].format(x=values[name])
+        _ask_once(said, chance.choice(_FACTS[name][2]), answer)
     return said
 
 
@@ -116,21 +130,27 @@ def _tally(chance: random.Random, exchanges: int) -> Turns:
     thing, number = chance.choice(_HELD), chance.randint(2, 30)
     said: Turns = [(f"I have {number} {thing}.", f"You have {number} {thing}.")]
     for _ in range(exchanges - 1):
-        what = chance.choice(("more", "less", "ask") if number > 1 else ("more", "ask"))
+        what = chance.choice(("more", "less", "ask") if number > 3 else ("more", "ask"))
         if what == "more":
-            change = chance.randint(1, 20)
+            change = chance.randint(2, 20)
             number += change
             asked = chance.choice(("I find {n} more.", "A friend gives me {n}.", "I buy {n} more.")).format(n=change)
             said.append((asked, f"Now you have {number} {thing}."))
         elif what == "less":
-            change = chance.randint(1, number)
+            change = chance.randint(2, number - 2)  # at least two are left: their name is a plural
             number -= change
             asked = chance.choice(("I lose {n}.", "I give away {n}.", "I sell {n} of them.")).format(n=change)
             said.append((asked, f"Now you have {number} {thing}."))
         else:
             asked = chance.choice(("How many do I have?", f"How many {thing} are left?", "What is the number now?"))
-            said.append((asked, f"You have {number} {thing}."))
+            _ask_once(said, asked, f"You have {number} {thing}.")
     return said
+
+
+def _ask_once(said: Turns, asked: str, answer: str) -> None:
+    """A question that changes nothing is not put twice in the same words."""
+    if all(asked != earlier for earlier, _ in said):
+        said.append((asked, answer))
 
 
 GRAMMARS: Mapping[str, Callable[[random.Random, int], Turns]] = {
