@@ -93,22 +93,23 @@ def write_explicit(values: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def read_explicit_text(row: Mapping[str, Any], where: str) -> dict[str, Any]:
     prompt = prompt_messages(field_text(row, "prompt", where), where)
-    sides = [[_answer(field_text(row, name, where), prompt, row["prompt"])] for name in SIDES]
-    return {**pair(prompt, *sides, where), **read_tools(row, where)}
+    sides = [[_answer(field_text(row, name, where), row["prompt"])] for name in SIDES]
+    return {**pair(prompt, sides[0], sides[1], where), **read_tools(row, where)}
 
 
 def prompt_messages(text: str, where: str) -> list[dict[str, Any]]:
     """A prompt that is text: a dialogue that waits for the assistant, else one question."""
-    if not is_dialogue(text):
+    if not _is_open_dialogue(text):
         return [{"role": "user", "content": text}]
-    *messages, last = read_dialogue(text, f"{where}: prompt")
-    if last["role"] != "assistant" or last["content"].strip():
-        raise DataError(f"{where}: prompt is a dialogue that does not end with {_ASSISTANT!r}")
-    return messages
+    return read_dialogue(text, f"{where}: prompt")[:-1]
 
 
-def _answer(text: str, prompt: list[dict[str, Any]], written: str) -> dict[str, Any]:
-    return {"role": "assistant", "content": text.removeprefix(" ") if is_dialogue(written) else text}
+def _is_open_dialogue(text: str) -> bool:
+    return is_dialogue(text) and text.rstrip(" ").endswith(_ASSISTANT)
+
+
+def _answer(text: str, written: str) -> dict[str, Any]:
+    return {"role": "assistant", "content": text.removeprefix(" ") if _is_open_dialogue(written) else text}
 
 
 def write_explicit_text(values: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -168,7 +169,7 @@ def read_implicit_text(row: Mapping[str, Any], where: str) -> dict[str, Any]:
                         hint="give the prompt in a field of its own: prompt")  # fmt: skip
     prompt = [{"role": "user", "content": chosen[:at]}]
     sides = [[{"role": "assistant", "content": text[at:]}] for text in (chosen, rejected)]
-    return {**pair(prompt, *sides, where), **read_tools(row, where)}
+    return {**pair(prompt, sides[0], sides[1], where), **read_tools(row, where)}
 
 
 def write_implicit_text(values: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -180,7 +181,7 @@ def write_implicit_text(values: Mapping[str, Any], where: str) -> dict[str, Any]
 def read_alpaca_pair(row: Mapping[str, Any], where: str) -> dict[str, Any]:
     prompt = alpaca_prompt(row, where)
     sides = [[{"role": "assistant", "content": field_text(row, name, where)}] for name in SIDES]
-    return {**pair(prompt, *sides, where), **read_tools(row, where)}
+    return {**pair(prompt, sides[0], sides[1], where), **read_tools(row, where)}
 
 
 def write_alpaca_pair(values: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -193,7 +194,7 @@ def read_sharegpt_pair(row: Mapping[str, Any], where: str) -> dict[str, Any]:
     values = read_sharegpt(row, where)
     sides = [[sharegpt_message(row.get(name), f"{where}: {name}")] for name in SIDES]
     prompt = values.pop("messages")
-    return {**values, **pair(prompt, *sides, where)}
+    return {**values, **pair(prompt, sides[0], sides[1], where)}
 
 
 def write_sharegpt_pair(values: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -229,7 +230,7 @@ def write_feedback_row(values: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def read_feedback_text(row: Mapping[str, Any], where: str) -> dict[str, Any]:
     prompt = prompt_messages(field_text(row, "prompt", where), where)
-    answer = _answer(field_text(row, "completion", where), prompt, row["prompt"])
+    answer = _answer(field_text(row, "completion", where), row["prompt"])
     return _labelled(prompt, [answer], row, where)
 
 

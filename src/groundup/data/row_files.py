@@ -1,6 +1,6 @@
 """Files of rows, in and out: JSON lines, one JSON list, Parquet; JSON plain or compressed.
 
-Parquet keeps a column in Arrow's own types where reading it back gives the very same values (a field that is missing and one
+Parquet keeps a column in Arrow's own types where reading it back gives the very same values in the same order (a field that is missing and one
 that is null are one thing there); any other column is kept as JSON text, and the file's metadata names it, so that no value
 changes. What other programs wrote is read with nulls inside objects taken as missing fields. Memory holds one JSON file, or
 one batch of a Parquet file; a Parquet file being written is held whole.
@@ -173,5 +173,14 @@ def _native(pyarrow: Any, values: list[Any], there: list[bool]) -> Any:
         array = pyarrow.array(values)
     except (pyarrow.ArrowException, ValueError, TypeError, OverflowError, UnicodeError):
         return None
-    read = (_without_nulls(item) for item in array.to_pylist())
-    return array if all(map(same, read, values)) else None
+    read = [_without_nulls(item) for item in array.to_pylist()]
+    return array if all(map(same, read, values)) and all(map(_in_order, read, values)) else None
+
+
+def _in_order(a: Any, b: Any) -> bool:
+    """Whether the fields of equal values stand in the same order: a template writes arguments in theirs. Of a message itself
+    the order says nothing.
+    """
+    if isinstance(a, dict):
+        return ("role" in a or list(a) == list(b)) and all(_in_order(value, b[key]) for key, value in a.items())
+    return not isinstance(a, list) or all(map(_in_order, a, b))
