@@ -95,10 +95,11 @@ def build_optimizer(config: OptimizerConfig | Use, model: nn.Module) -> list[tor
     optimizers: list[torch.optim.Optimizer] = []
     adam_groups = [g for g in adam_groups if g["params"]]
     if isinstance(config, AdamW8bitConfig):
-        first = adam_groups if config.eight_bit_embeddings else [g for g in adam_groups if g["params"] is not roles["embeddings"]]
-        if first:
-            optimizers.append(AdamW8bit(first, betas=config.betas, eps=config.eps, block=config.block_size))
-        adam_groups = [g for g in adam_groups if g not in first]
+        exact = [] if config.eight_bit_embeddings else [g for g in adam_groups if g["params"] is roles["embeddings"]]
+        rounded = [g for g in adam_groups if not any(g is other for other in exact)]
+        if rounded:
+            optimizers.append(AdamW8bit(rounded, betas=config.betas, eps=config.eps, block=config.block_size))
+        adam_groups = exact
     if adam_groups:
         optimizers.append(AdamW(adam_groups, betas=config.betas, eps=config.eps))
     if muon:

@@ -7,7 +7,9 @@ near zero: the leading zeros of the code are a decimal exponent, the bits behind
 magnitudes seven orders apart keep some precision. A step takes one block's worth of moments to float32, updates, and quantises
 them again. A state of 8 bytes a parameter becomes 2 and 2 x 4 / block.
 
-As in the paper, small tensors stay in float32 (norms and biases here are few, and embeddings may be kept so too). Left out:
+As in the paper, small tensors stay in float32. One departure: a variance that is not zero never becomes zero, but the smallest
+value there is. Beside a mean that kept its value, a zero under the root would make a step 1 / eps times too long (Li et al.
+2023, "Memory efficient optimizers with 4-bit states", section 4.1, on what they call the zero-point problem). Left out:
 quantised states of other optimizers, paging, stochastic rounding.
 """
 
@@ -31,7 +33,7 @@ _STEP_NUMBERS = 1 << 20
 
 @cache
 def dynamic_map(*, signed: bool) -> Tensor:
-    """[256] float32, rising: the values that codes stand for, -1 to 1 (signed) or 0 to 1.
+    """[256] float32, rising: the values that codes stand for, in (-1, 1] (signed) or [0, 1].
 
     With i zeros after the sign before the first 1, the exponent is 10^(i - 6); the bits left are a linear fraction of [0.1, 1],
     each value the middle of its interval. Signed codes have a bit less for the fraction. 0 and 1 are added.
@@ -53,7 +55,8 @@ def dynamic_map(*, signed: bool) -> Tensor:
 def quantise(x: Tensor, *, block: int, signed: bool) -> tuple[Tensor, Tensor]:
     """x of any shape -> codes [n] uint8 and the largest magnitude of each block [ceil(n / block)] float32, n = x.numel().
 
-    Each number becomes the nearest value of the map. A block of zeros has the scale 0 and comes back as zeros.
+    Each number becomes the nearest value of the map; unsigned ones above 0 at least the smallest above 0. A block of zeros
+    has the scale 0 and comes back as zeros.
     """
     flat = x.detach().flatten().float()
     n = flat.numel()
@@ -65,7 +68,7 @@ def quantise(x: Tensor, *, block: int, signed: bool) -> tuple[Tensor, Tensor]:
     table = dynamic_map(signed=signed).to(x.device)
     borders = (table[1:] + table[:-1]) / 2
     codes = torch.bucketize(shares.flatten()[:n], borders).to(torch.uint8)
-    return codes, scale
+    return codes if signed else torch.maximum(codes, (flat > 0).to(torch.uint8)), scale
 
 
 def dequantise(codes: Tensor, scale: Tensor, *, block: int, signed: bool) -> Tensor:
