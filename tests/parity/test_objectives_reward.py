@@ -171,7 +171,7 @@ def test_thresholds_are_learned_and_rise() -> None:
     assert (model.thresholds.diff() > 0).all()
     torch.testing.assert_close(model.thresholds.detach(), cuts, rtol=0, atol=0.35)
     assert model.scorer.slope.item() * 10 == pytest.approx(1.0, abs=0.15)  # type: ignore[union-attr]
-    with pytest.raises(DataError, match="0 .. 3"):
+    with pytest.raises(DataError, match=r"0 \.\. 3"):
         objective.collate([GradedExample(examples[0].conversation, (4.0,))])
 
 

@@ -25,6 +25,7 @@ STAGES = {
     "control": "groundup.train.control:ControlStage",
     "train": "groundup.train.stage:TrainStage",
     "evaluate": "groundup.evals.stages:EvaluateStage",
+    "best_of_n": "groundup.evals.best_of_n:BestOfNStage",
     "compare": "groundup.evals.compare:CompareStage",
 }
 

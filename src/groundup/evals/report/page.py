@@ -34,6 +34,7 @@ from .reading import (
     stages,
     words,
 )
+from .selection import selection
 from .style import STYLE
 
 PAGE = "report.html"
@@ -78,6 +79,7 @@ def page(run: Run) -> str:
         _head(run),
         _tiles(run),
         comparison(run),
+        selection(run),
         _evaluations(run),
         _samples(run),
         _use(run),

@@ -45,6 +45,8 @@ def curve_plot(
     log_scale: bool = False,
     from_zero: bool = False,
     points: Sequence[str] = (),
+    axis: str = "step",
+    legend: str = "upper right",
 ) -> str:
     """Lines over steps as an SVG element; the names in `points` get markers. "" when there is nothing finite to draw."""
     drawn = {name: curve for name, curve in curves.items() if curve.steps}
@@ -54,13 +56,13 @@ def curve_plot(
         for colour, (name, curve) in zip((_FIRST, _SECOND, _QUIET), drawn.items()):
             marker = "o" if name in points or len(curve.steps) == 1 else None
             axes.plot(curve.steps, curve.values, color=colour, label=name, marker=marker, markersize=3, linewidth=1.5)
-        axes.set_xlabel("step")
+        axes.set_xlabel(axis)
         if log_scale and all(value > 0 for curve in drawn.values() for value in curve.values):
             axes.set_yscale("log")
         elif from_zero:
             axes.set_ylim(0, 1.15 * max(max(curve.values) for curve in drawn.values()) or 1)
         if len(drawn) > 1:
-            axes.legend(loc="upper right", fontsize=8.5)
+            axes.legend(loc=legend, fontsize=8.5)
     return out[0]
 
 
