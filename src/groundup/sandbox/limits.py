@@ -59,5 +59,7 @@ class Outcome:
     seconds: float
     """Of the program, without the sandbox's own."""
     tier: Tier
+    peak_bytes: int = 0
+    """Resident memory of its largest process; 0 where the tier does not measure it."""
     results: bytes = b""
     """JSON lines of the expressions it was asked to evaluate; see `groundup.sandbox.evaluate`."""

@@ -136,6 +136,7 @@ def _run(
         stderr=stderr,
         seconds=float(answer.get("seconds", 0.0)),
         tier=tier,
+        peak_bytes=int(answer.get("peak_bytes", 0)),
         results=outputs[2] if len(outputs) > 2 else b"",
     )
 

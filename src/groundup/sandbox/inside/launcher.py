@@ -17,6 +17,7 @@ from __future__ import annotations
 
 # Programs in Python import these again and again; loading them once here saves each run the time.
 import array  # noqa: F401
+import contextlib
 import fcntl
 import gc
 import json
@@ -184,8 +185,12 @@ def _watch(channel: socket.socket, entry: int) -> bool:
             if not alive:
                 break
     finally:
-        os.waitpid(entry, 0)
         os.close(handle)
+        # Where the entry process was killed, init falls to us and dies a moment later: wait for both, so that nothing of
+        # the program is left when the answer is given.
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                os.waitpid(-1, 0)
     return alive
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
 from ...core.errors import ConfigError, DataError
 from ...core.types import Completion, TaskExample, Verdict
-from .judging import CodeTest, judge_code, judge_many
+from .judging import LIMITS, CodeTest, judge_code, judge_many
 
 _SPLITS = {"train": range(601, 975), "validation": range(511, 601), "test": range(11, 511), "harder": range(0)}
 
@@ -29,9 +29,13 @@ class MBPPConfig:
     """mbpp.jsonl."""
     num_shown_tests: int = 1
     """Tests shown in the prompt, which tell the function's name. All are judged; the paper shows three."""
+    cpu_seconds: float = 10.0
+    """Computing that a solution may take for all its tests. The file's own solution of problem 123 takes about 3 s."""
     type: Literal["mbpp"] = "mbpp"
 
     def __post_init__(self) -> None:
+        if self.cpu_seconds <= 0:
+            raise ConfigError(f"must be more than 0, not {self.cpu_seconds}", path="cpu_seconds")
         if self.num_shown_tests < 1:
             raise ConfigError("must be at least 1: nothing else names the function", path="num_shown_tests")
 
@@ -58,6 +62,7 @@ class MBPP:
         self.config = config or MBPPConfig(path=str(path))
         if split != "all" and split not in _SPLITS:
             raise ConfigError(f"MBPP has no split {split!r}; it has {', '.join(_SPLITS)}, all", path="split")
+        self._limits = replace(LIMITS, cpu_seconds=self.config.cpu_seconds, seconds=10 * self.config.cpu_seconds)
         rows = [row for row in _rows(path) if split == "all" or row["task_id"] in _SPLITS[split]]
         self._examples = [self._example(row, path) for row in rows[:count]]
         self.count = len(self._examples)
@@ -74,11 +79,11 @@ class MBPP:
         return self._examples[index % len(self._examples)]
 
     def score(self, example: TaskExample, completion: Completion) -> Verdict:
-        return judge_code(example, completion)
+        return judge_code(example, completion, limits=self._limits)
 
     def score_many(self, pairs: Sequence[tuple[TaskExample, Completion]], *, workers: int = 2) -> list[Verdict]:
         """`score` for many completions, `workers` programs at a time."""
-        return judge_many(pairs, workers=workers)
+        return judge_many(pairs, limits=self._limits, workers=workers)
 
     def _example(self, row: dict[str, Any], path: Path) -> TaskExample:
         code = str(row["code"]).replace("\r\n", "\n")

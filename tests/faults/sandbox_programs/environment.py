@@ -1,0 +1,6 @@
+# ends: ok
+import os
+
+kept = set(os.environ) - {"HOME", "TMPDIR", "LANG"}
+if kept:
+    print("ESCAPED", kept)

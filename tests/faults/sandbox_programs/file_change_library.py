@@ -1,0 +1,6 @@
+# ends: error
+import os
+
+with open(os.__file__, "a") as file:
+    file.write("\n")
+print("ESCAPED")

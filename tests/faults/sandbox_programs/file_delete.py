@@ -1,0 +1,6 @@
+# ends: error
+# control: escapes without the wall
+import os
+
+os.unlink("@CANARY@/secret")
+print("ESCAPED")

@@ -1,0 +1,3 @@
+# ends: memory
+block = [0] * 10**10
+print("ESCAPED", len(block))

@@ -1,0 +1,4 @@
+# ends: memory
+held = []
+while True:
+    held.append(bytearray(1 << 20))

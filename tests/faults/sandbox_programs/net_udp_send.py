@@ -1,0 +1,6 @@
+# ends: error
+# control: escapes without the wall
+import socket
+
+socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"hello", ("127.0.0.1", int("@UDP_PORT@")))
+print("ESCAPED")

@@ -1,0 +1,5 @@
+# ends: output timeout
+import os
+
+while True:
+    os.write(1, b"x")

@@ -1,0 +1,2 @@
+# ends: error
+print("ESCAPED", open("/proc/1/root@CANARY@/secret").read())

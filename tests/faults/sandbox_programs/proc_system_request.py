@@ -1,0 +1,3 @@
+# ends: error
+open("/proc/sysrq-trigger", "w").write("h")
+print("ESCAPED")

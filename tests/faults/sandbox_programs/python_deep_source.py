@@ -1,0 +1,3 @@
+# ends: error killed memory timeout
+exec("(" * 100_000 + ")" * 100_000)
+print("ESCAPED")

@@ -1,0 +1,6 @@
+# ends: ok
+# Leaves early in the roughest way, saying that all is well.
+import os
+
+print("PASS", flush=True)
+os._exit(0)
