@@ -129,6 +129,14 @@ class AdaptedLinear(nn.Module):
             self._cast = (key, weight.detach().to(dtype))
         return self._cast[1]
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The weight's own, or what it was before 4 bits."""
+        if self.nf4 is not None:
+            return self.nf4.dtype
+        assert self.weight is not None
+        return self.weight.dtype
+
     def linear(self, x: Tensor) -> Tensor:
         """The frozen layer alone: [..., in] -> [..., out]"""
         return F.linear(x, self.base_weight(self.compute_dtype(x)), self.bias)

@@ -56,8 +56,8 @@ class LoRA(LinearAdapter):
         self.lora_magnitude_vector: nn.Parameter | None = None
         if use_dora:
             # B begins at zero: the lengths are the frozen weight's own.
-            weight = layer.base_weight(torch.float32 if dtype != torch.float64 else dtype)
-            self.lora_magnitude_vector = nn.Parameter(torch.linalg.vector_norm(weight.detach(), dim=1).to(dtype))
+            weight = layer.base_weight(layer.dtype).detach().to(dtype)
+            self.lora_magnitude_vector = nn.Parameter(torch.linalg.vector_norm(weight, dim=1))
 
     def draw(self, init: str, generator: torch.Generator) -> None:
         """Begin A afresh; B stays zero."""
@@ -84,8 +84,7 @@ class LoRA(LinearAdapter):
     def row_scale(self, layer: AdaptedLinear) -> Tensor:
         """[out]: m / |W + s B A|"""
         assert self.lora_magnitude_vector is not None
-        dtype = torch.promote_types(self.lora_A.dtype, torch.float32)
-        return self.lora_magnitude_vector / self.lengths(layer.base_weight(dtype))
+        return self.lora_magnitude_vector / self.lengths(layer.base_weight(layer.dtype))
 
     def finish(self, y: Tensor, layer: AdaptedLinear) -> Tensor:
         """DoRA's last step, on a y without bias."""
