@@ -124,20 +124,20 @@ class SynthesizeStage:
 
     @contextmanager
     def _generator(self, context: StageContext) -> Iterator[CachedGenerator | None]:
-        if self.model is None and self.endpoint is None:
+        endpoint: Any = self.endpoint
+        if self.model is None and endpoint is None:
             yield None
             return
         if self.model is not None:
             directory = context.inputs[self.model]
             source = identity(read_seal(directory))
             opened = context.open_model(directory, trusted_parts=tuple(context.swaps.values()))
-        elif isinstance(self.endpoint, Use):
-            source = self.endpoint.use
-            opened = load_user_part(self.endpoint, root=context.recipe_directory)(**self.endpoint.args)
+        elif isinstance(endpoint, Use):
+            source = endpoint.use
+            opened = load_user_part(endpoint, root=context.recipe_directory)(**endpoint.args)
         else:
-            config = self.endpoint
-            source = f"{config.base_url}#{config.model}"
-            opened = context.open_model(replace(config, whole=True))
+            source = f"{endpoint.base_url}#{endpoint.model}"
+            opened = context.open_model(replace(endpoint, whole=True))
         generator = CachedGenerator(opened, context.scratch / "completions", source=source)
         try:
             yield generator

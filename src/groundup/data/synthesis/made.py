@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -44,7 +45,13 @@ class Made:
     @property
     def text(self) -> str:
         """Everything said, one paragraph a message."""
-        return "\n\n".join(m.get("content") or str(m.get("tool_calls", "")) for m in self.row["messages"])
+        return "\n\n".join(m.get("content") or _called(m) for m in self.row["messages"])
+
+
+def _called(message: Mapping[str, Any]) -> str:
+    """Calls without their ids, which differ in every row."""
+    functions = [call["function"] for call in message.get("tool_calls") or ()]
+    return "; ".join(f"{f['name']} {json.dumps(f['arguments'], ensure_ascii=False)}" for f in functions)
 
 
 @dataclass(frozen=True, kw_only=True)

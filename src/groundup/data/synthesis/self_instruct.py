@@ -140,7 +140,7 @@ class SelfInstruct:
         for completion in ask(generator, prompts, self.asking, seeds=draws):
             # The first item may come without its number, which stands in the prompt.
             text = completion.text if _ITEM.match(completion.text) else f"0. {completion.text.lstrip()}"
-            items = [item.strip() for item in _ITEM.findall(text)]
+            items = [item.strip() for item in _ITEM.findall(text) if item.strip()]
             if completion.finish_reason == "length" and len(items) > 1:
                 items.pop()  # cut off
             found += items

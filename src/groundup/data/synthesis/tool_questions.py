@@ -113,7 +113,9 @@ def _between(chance: random.Random) -> ToolQuestion:
 def _unit(chance: random.Random) -> ToolQuestion:
     unit = chance.choice(list(UNITS))
     same = chance.random() < 0.93  # now and then a question that has no answer
-    to = chance.choice([u for u, (q, _) in UNITS.items() if (q == UNITS[unit][0]) == same and u != unit])
+    quantity, size = UNITS[unit]
+    alike = [u for u, (q, other) in UNITS.items() if q == quantity and u != unit and 1e-4 < size / other < 1e4]
+    to = chance.choice(alike if same else [u for u, (q, _) in UNITS.items() if q != quantity])
     value = chance.choice((chance.randint(2, 500), round(chance.uniform(0.5, 40), 1)))
     text = chance.choice(("Convert {v} {u} to {t}.", "How much is {v} {u} in {t}?", "{v} {u} in {t}, please."))
     tell = _told(chance, f"{value} {unit} is {{value}} {{unit}}.", "That is {value} {unit}.")

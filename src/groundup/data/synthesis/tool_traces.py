@@ -33,7 +33,7 @@ ASKING = (
     "the tool. Write the question only.\n\n{tool}"
 )
 _CALL = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
-_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+_NUMBER = re.compile(r"-?\d(?:\d|,(?=\d{3}))*(?:\.\d+)?(?:[eE][+-]?\d+)?")
 
 
 def read_call(text: str) -> tuple[str, dict[str, Any]] | None:
@@ -67,7 +67,7 @@ def uses_result(answer: str, result: str, arguments: Mapping[str, Any]) -> bool:
     known = [str(given).lower() for given in arguments.values()]
     said = {float(number.replace(",", "")) for number in _NUMBER.findall(answer)}
     for part in value.values() if isinstance(value, dict) else [value]:
-        if isinstance(part, (int, float)) and any(abs(part - n) <= 1e-3 * max(1.0, abs(part)) for n in said):
+        if isinstance(part, (int, float)) and any(abs(part - n) <= 1e-3 * abs(part) for n in said):
             return True
         if isinstance(part, str) and part.lower() not in known and part.lower() in lower:
             return True

@@ -176,7 +176,7 @@ def convert(value: float, unit: str, to: str) -> dict[str, Any]:
     if quantity != other:
         raise ToolError(f"{unit} is a {quantity}, {to} a {other}")
     result = Fraction(str(value)) * size / other_size
-    return {"value": int(result) if result.denominator == 1 else round(float(result), 6), "unit": to}
+    return {"value": int(result) if result.denominator == 1 else float(f"{float(result):.9g}"), "unit": to}
 
 
 # ------------------------------------------------------------------------------------------------------------- look up
