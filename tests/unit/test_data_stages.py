@@ -259,7 +259,7 @@ def test_what_groundup_data_shows(made: tuple[Path, dict[str, Any]]) -> None:
     ):
         with pytest.raises(DataError, match=message):
             show_document(out / directory, name)
-    with pytest.raises(DataError, match="holds no documents, tokens or instruct"):
+    with pytest.raises(DataError, match="holds no documents, tokens, instruct"):
         data_directories(out / "tokenizer")
 
 

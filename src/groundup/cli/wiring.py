@@ -15,6 +15,8 @@ STAGES = {
     "train_tokenizer": "groundup.data.stages:TokenizerStage",
     "pack": "groundup.data.stages:PackStage",
     "instruct": "groundup.data.stages:InstructStage",
+    "rows": "groundup.data.row_stages:RowsStage",
+    "mix": "groundup.data.row_stages:MixStage",
     "synthesize": "groundup.client.stages:SynthesizeStage",
     "problems": "groundup.tasks.stages:ProblemsStage",
     "worked_solutions": "groundup.tasks.stages:WorkedSolutionsStage",

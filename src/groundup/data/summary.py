@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,16 @@ from ..core.config import did_you_mean
 from ..core.errors import DataError
 from .card import card_page, read_card
 from .documents import read_documents, read_dropped
-from .messages import read_examples
+from .messages import read_examples, read_feedback, read_preferences
 from .shards import INDEX, TokenShards, read_index
 from .split import SPLITS
 
-KINDS = ("documents", "tokens", "instruct")
+KINDS = ("documents", "tokens", "instruct", "preference", "feedback")
+_READ_ROWS: dict[Any, Callable[[Path, str], Iterator[dict[str, Any]]]] = {
+    "instruct": read_examples,
+    "preference": read_preferences,
+    "feedback": read_feedback,
+}
 _MAX_SUGGESTED = 5
 
 
@@ -85,8 +90,9 @@ def show_document(directory: Path | str, document_id: str) -> dict[str, Any]:
     directory = Path(directory)
     if (directory / INDEX).is_file():
         return _show_tokens(directory, document_id)
-    if read_card(directory).get("kind") == "instruct":
-        rows = ((split, row) for split in SPLITS for row in read_examples(directory, split))
+    read = _READ_ROWS.get(read_card(directory).get("kind"))
+    if read is not None:
+        rows = ((split, row) for split in SPLITS for row in read(directory, split))
     else:
         rows = (
             (split, {"id": d.id, "source": d.source, "meta": dict(d.meta), "text": d.text})
@@ -95,10 +101,10 @@ def show_document(directory: Path | str, document_id: str) -> dict[str, Any]:
         )
     near: list[str] = []
     for split, row in rows:
-        if row["id"] == document_id:
+        if str(row["id"]) == document_id:
             return {"split": split, **row}
-        if document_id in row["id"] and len(near) < _MAX_SUGGESTED:
-            near.append(row["id"])
+        if document_id in str(row["id"]) and len(near) < _MAX_SUGGESTED:
+            near.append(str(row["id"]))
     if (directory / "dropped.jsonl").is_file():
         for row in read_dropped(directory):
             if row["id"] == document_id:
