@@ -14,6 +14,9 @@ from groundup.cli.main import VERBS, cli
 from groundup.cli.wiring import STAGES
 from groundup.core.config import json_schema
 from groundup.core.recipe import load_recipe, recipe_schema, stage_class, stage_plan
+from groundup.models.decoder import Decoder
+from groundup.models.directory import save_model
+from tiny import tiny_config
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
@@ -26,6 +29,9 @@ def test_recipes_dry_run(path: Path, tmp_path: Path) -> None:
     text.write_text("some text\n" * 100)
     data = path.read_text()
     overrides = [f"data.source.path={text}"] if "type: files" in data else []
+    if "type: pretrained" in data:
+        save_model(Decoder(tiny_config()), tmp_path / "model")
+        overrides.append(f"model.path={tmp_path / 'model'}")
     recipe = load_recipe(path, STAGES, overrides=overrides)
     assert recipe.description and recipe.name == path.stem
     assert all(row["state"] == "new" for row in stage_plan(recipe, tmp_path / "out"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ class Start:
     def trusted_parts(self) -> tuple[str, ...]:
         return tuple(self.context.swaps.values())
 
-    @property
+    @cached_property
     def chat_template(self) -> ChatTemplate:
         """The directory's, or the one that a model gets which had none."""
         return self.template or ChatTemplate(DEFAULT_CHAT_TEMPLATE)
