@@ -1,4 +1,4 @@
-"""When two answers say the same: numbers, words, LaTeX, units, intervals, dates, letters (see `equality.py`)."""
+"""When two answers say the same: numbers, words, LaTeX, units, intervals, dates, letters (start at `equality.py`)."""
 
 from .equality import Equality, answers_equal, is_number
 
