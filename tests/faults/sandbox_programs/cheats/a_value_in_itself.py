@@ -1,0 +1,4 @@
+def mystery(numbers):
+    value = []
+    value.append(value)
+    return value

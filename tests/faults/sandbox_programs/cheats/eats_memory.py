@@ -1,0 +1,2 @@
+def mystery(numbers):
+    return [0] * 10**10

@@ -1,0 +1,5 @@
+import itertools
+
+
+def mystery(numbers):
+    return itertools.count()

@@ -1,0 +1,2 @@
+def mystery(numbers):
+    return 1 << (1 << 24)

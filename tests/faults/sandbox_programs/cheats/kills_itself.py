@@ -1,0 +1,6 @@
+import os
+import signal
+
+
+def mystery(numbers):
+    os.kill(os.getpid(), signal.SIGKILL)

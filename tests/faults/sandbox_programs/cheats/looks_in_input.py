@@ -1,0 +1,5 @@
+import sys
+
+
+def mystery(numbers):
+    return sys.stdin.read() or sys.argv

@@ -1,0 +1,3 @@
+def mystery(numbers):
+    while True:
+        pass

@@ -1,0 +1,2 @@
+def mistery(numbers):
+    return sum(numbers)

@@ -1,0 +1,6 @@
+class Quiet(BaseException):
+    pass
+
+
+def mystery(numbers):
+    raise Quiet

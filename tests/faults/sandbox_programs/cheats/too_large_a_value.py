@@ -1,0 +1,2 @@
+def mystery(numbers):
+    return ["x" * 1000] * 100_000
