@@ -17,7 +17,7 @@ class Scripted:
     def __init__(self, rule: Rule, *, chat: bool = True, fail_after: int | None = None) -> None:
         self.rule, self.fail_after = rule, fail_after
         self.seen: list[Request] = []
-        self._abilities = frozenset({"chat"} if chat else ())
+        self._abilities = frozenset({"chat", "seed", "stop"} if chat else {"seed", "stop"})
 
     @property
     def capabilities(self) -> Capabilities:

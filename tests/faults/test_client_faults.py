@@ -198,6 +198,31 @@ def test_one_failure_among_many_keeps_what_was_paid_for(tmp_path: Path) -> None:
         assert len(faulty.bodies) == 8
 
 
+def test_what_is_under_way_is_read_when_another_fails(tmp_path: Path) -> None:
+    """Three at once, one is refused: the other two are kept, the rest never sent."""
+    dead: Behaviour = (400, {}, {"error": {"message": "no"}})
+    with FaultyEndpoint(["answer", dead, "answer"]) as faulty:
+        faulty.gate = threading.Event()
+        with Endpoint(settings(faulty.url, max_concurrency=3)) as endpoint:
+            cached = CachedGenerator(endpoint, tmp_path, source="s")
+            failures: list[BaseException] = []
+
+            def work() -> None:
+                try:
+                    complete(cached, [request(i) for i in range(3)])
+                except RequestError as error:
+                    failures.append(error)
+
+            thread = threading.Thread(target=work)
+            thread.start()
+            while faulty.under_way < 3:
+                threading.Event().wait(0.001)
+            faulty.gate.set()
+            thread.join()
+        assert len(failures) == 1 and len(faulty.bodies) == 3
+        assert len(list(tmp_path.rglob("*.json"))) == 2
+
+
 def test_tool_calls_come_as_text() -> None:
     class ToolCalls(FaultyEndpoint):
         def _behave(self, handler: Any, behaviour: Behaviour) -> None:

@@ -6,12 +6,14 @@ answer is fixed (greedy, or with a seed) are kept, since an unseeded sample aske
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from ..core.artifact import hash_json, read_json, write_json
+from ..core.artifact import read_json, write_text
 from ..core.config import to_plain
 from ..core.errors import ArtifactError
 from ..core.protocols import Generator
@@ -91,16 +93,16 @@ class CachedGenerator:
         if request.params.temperature != 0 and request.params.seed is None:
             return None
         prompt: Any = request.prompt if isinstance(request.prompt, str) else [to_plain(part) for part in request.prompt]
-        return hash_json(
-            {
-                "format": _FORMAT,
-                "source": self._source,
-                "prompt": prompt,
-                "params": to_plain(request.params),
-                "template": to_plain(request.template),
-                "adapter": request.adapter,
-            }
-        )
+        asked = {
+            "format": _FORMAT,
+            "source": self._source,
+            "prompt": prompt,
+            "params": to_plain(request.params),
+            "template": to_plain(request.template),
+            "adapter": request.adapter,
+        }
+        # ASCII: a text from outside can have half a surrogate pair, which UTF-8 cannot.
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode("ascii")).hexdigest()
 
     def _path(self, key: str) -> Path:
         return self._directory / key[:2] / f"{key}.json"
@@ -120,7 +122,7 @@ class CachedGenerator:
         plain = to_plain(chunk)
         plain["logprobs"] = [{**to_plain(e), "bytes": e.bytes.hex()} for e in chunk.logprobs]
         with self._lock:  # two callers with the same request would share one temporary file
-            write_json(path, plain, indent=None)
+            write_text(path, json.dumps(plain) + "\n")
 
 
 @runtime_checkable

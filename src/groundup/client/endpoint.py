@@ -114,37 +114,39 @@ class Endpoint:
         return True
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Chunk]]:
-        """See Generator. What only the endpoint can find wrong raises RequestError later, while chunks are being read:
-        BusyError (429), status 401, 404, ... as the endpoint gave it, 502 (broken or unreachable), 504 (silent).
+        """See Generator. What only the endpoint can find wrong raises RequestError later: BusyError (429), status 401, 404, ...
+        as the endpoint gave it, 502 (broken or unreachable), 504 (silent). Nothing is begun after it, and it is raised
+        once the answers that are under way have been read.
         """
         bodies = [body_of(request, self.config) for request in requests]
         return self._run([_Call(i, r, b) for i, (r, b) in enumerate(zip(requests, bodies))])
 
     def _run(self, calls: list[_Call]) -> Iterator[tuple[int, Chunk]]:
         came: queue.SimpleQueue[tuple[int, Chunk | RequestError]] = queue.SimpleQueue()
-        waiting: queue.SimpleQueue[_Call] = queue.SimpleQueue()
-        for call in calls:
-            waiting.put(call)
+        waiting = list(reversed(calls))
+        lock = threading.Lock()
+        failed = threading.Event()
 
         def work() -> None:
             while True:
-                try:
-                    call = waiting.get_nowait()
-                except queue.Empty:
-                    return
+                with lock:
+                    if failed.is_set() or not waiting:
+                        return
+                    call = waiting.pop()
+                    call.started = True
                 try:
                     for chunk in self._answer(call):
                         came.put((call.index, chunk))
-                except RequestError as error:
-                    came.put((call.index, error))
                 except Exception as error:  # a thread's error would otherwise leave the caller waiting for ever
-                    text = self._safe(f"the answer of {self.config.base_url} could not be read: {error!r}")
-                    came.put((call.index, RequestError(text, code="bad_gateway", status=502)))
+                    with lock:
+                        failed.set()
+                    came.put((call.index, self._own(error)))
 
         # Daemons: an endpoint that hangs must not keep the process from ending.
         for number in range(min(len(calls), self.config.max_concurrency)):
             threading.Thread(target=work, name=f"groundup-endpoint-{number}", daemon=True).start()
         live = {call.index: call for call in calls}
+        error: RequestError | None = None
         try:
             while live:
                 try:
@@ -158,13 +160,24 @@ class Endpoint:
                 if item is None or index not in live:
                     continue
                 if isinstance(item, RequestError):
-                    raise item
+                    # What is under way is paid for: it is read to its end, and nothing more is begun.
+                    error = error or item
+                    live = {n: call for n, call in live.items() if call.started and n != index}
+                    continue
                 if item.finish_reason is not None:
                     del live[index]
                 yield index, item
         finally:
-            for call in live.values():
+            for call in calls:
                 call.end()
+        if error is not None:
+            raise error
+
+    def _own(self, error: Exception) -> RequestError:
+        if isinstance(error, RequestError):
+            return error
+        text = self._safe(f"the answer of {self.config.base_url} could not be read: {error!r}")
+        return RequestError(text, code="bad_gateway", status=502)
 
     def _answer(self, call: _Call) -> Iterator[Chunk]:
         """Chunks of one request, asked for again while that is allowed."""
@@ -291,6 +304,7 @@ class _Call:
 
     def __init__(self, index: int, request: Request, body: dict[str, Any]) -> None:
         self.index, self.request, self.body = index, request, body
+        self.started = False
         self.ended = threading.Event()
         self.reading: Reading | None = None
         self._lock = threading.Lock()

@@ -153,7 +153,12 @@ def ask(
     done: list[Completion] = []
     for start in range(0, len(requests), asking.batch_size):
         done += complete(generator, requests[start : start + asking.batch_size])
-    return done
+    return [replace(completion, text=encodable(completion.text)) for completion in done]
+
+
+def encodable(text: str) -> str:
+    """Without halves of surrogate pairs, which an endpoint's JSON can have and no file can hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def written_out(messages: Iterable[Message]) -> str:

@@ -12,7 +12,7 @@ from ...core.artifact import atomic_write
 from ..card import write_card
 from ..split import SPLITS, Split, hash_position
 from .diversity import diversity
-from .made import Made
+from .made import Made, encodable
 
 DROPPED = "dropped.jsonl"
 _HEAD_CHARACTERS = 200
@@ -85,9 +85,8 @@ def _examples(kept: Iterable[Made]) -> list[dict[str, str]]:
         kind = str(made.row["kind"])
         shown[kind] += 1
         if shown[kind] <= _EXAMPLES_PER_KIND:
-            examples.append(
-                {"kind": kind, "id": made.id, "text": " / ".join(made.text.split("\n\n"))[:_HEAD_CHARACTERS]}
-            )
+            text = " / ".join(encodable(made.text).split("\n\n"))[:_HEAD_CHARACTERS]
+            examples.append({"kind": kind, "id": made.id, "text": text})
     return examples
 
 
