@@ -19,7 +19,13 @@ from ...core.errors import ConfigError, DataError
 from ...core.types import Completion, TaskExample, Verdict
 from ..judge import judge
 from .arithmetic import ArithmeticConfig
+from .comparison import ComparisonConfig
+from .counting import CountingConfig
+from .dates import DatesConfig
 from .kind import HARDEST, Problem, ProblemKind
+from .lists import ListsConfig
+from .logic import LogicConfig
+from .units import UnitsConfig
 
 SPLITS = ("train", "validation", "test", "harder")
 _SHARES = {"train": range(0, 17), "validation": range(17, 18), "test": range(18, 19), "harder": range(19, 20)}
@@ -28,7 +34,9 @@ _BUCKETS = 20
 # has only a handful of problems at this difficulty.
 _DRAWS = 2000
 
-KindNode: Any = node(ArithmeticConfig)
+KindNode: Any = node(
+    ArithmeticConfig, ComparisonConfig, CountingConfig, DatesConfig, UnitsConfig, LogicConfig, ListsConfig
+)
 
 
 class ProblemTask(Protocol):
