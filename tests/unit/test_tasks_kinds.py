@@ -155,7 +155,7 @@ AGAIN: dict[str, Callable[[str, Problem], str]] = {
 @pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.type)
 @pytest.mark.parametrize("difficulty", [1, 3, 5, 8, 10])
 def test_worked_out_again_from_the_question(kind: Any, difficulty: int) -> None:
-    for seed in range(150):
+    for seed in range(60):
         problem = kind.make(random.Random(f"{seed}/{difficulty}"), difficulty)
         assert AGAIN[kind.type](problem.question, problem) == problem.answer, problem
         for long in (False, True):
@@ -168,9 +168,7 @@ def test_worked_out_again_from_the_question(kind: Any, difficulty: int) -> None:
 
 
 @pytest.mark.row("12.7")
-@pytest.mark.parametrize(
-    "kind", [k for k in KINDS if k.type in ("units", "lists", "counting", "dates")], ids=lambda k: k.type
-)
+@pytest.mark.parametrize("kind", [UnitsConfig(), ListsConfig(), CountingConfig()], ids=lambda k: k.type)
 def test_sums_in_the_steps_are_true(kind: Any) -> None:
     checked = 0
     for seed in range(200):
@@ -178,13 +176,8 @@ def test_sums_in_the_steps_are_true(kind: Any) -> None:
         for line in (*problem.steps, *problem.long_steps):
             for left, right in re.findall(r"((?:\d[\d.]* [-+*/] )+\d[\d.]*) = (\d+(?:\.\d+)?)", line):
                 checked += 1
-                total = Fraction(left.split()[0])
-                for sign, n in re.findall(r"([-+*/]) (\d+(?:\.\d+)?)", left):
-                    n = Fraction(n)
-                    total = {"+": total + n, "-": total - n, "*": total * n}.get(sign) if sign != "/" else total / n
-                    if sign == "+" and "*" in left:
-                        break
-                assert total == Fraction(right) or "= 7 *" in line, line
+                value = eval(re.sub(r"(\d[\d.]*)", r"Fraction('\1')", left), {"Fraction": Fraction})
+                assert value == Fraction(right), line
     assert checked > 30
 
 
@@ -192,8 +185,8 @@ def test_sums_in_the_steps_are_true(kind: Any) -> None:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.type)
 def test_harder_problems_are_longer_to_work_out(kind: Any) -> None:
     def length(difficulty: int) -> float:
-        made = [kind.make(random.Random(seed), difficulty) for seed in range(200)]
-        return sum(len(p.solution(long=False)) for p in made) / 200
+        made = [kind.make(random.Random(seed), difficulty) for seed in range(100)]
+        return sum(len(p.solution(long=False)) for p in made) / 100
 
     assert length(1) < length(5) < length(10)
 
@@ -209,7 +202,7 @@ def test_all_kinds_in_one_task_and_no_problem_in_two_splits() -> None:
     config = ProblemsConfig(kinds=KINDS, difficulty=(2, 5), harder=(4, 8), style="mixed")
     seen: dict[str, str] = {}
     for split in SPLITS:
-        task = build_task(config, split=split, seed=9, count=250)
+        task = build_task(config, split=split, seed=9, count=120)
         kinds = set()
         for example in task.examples():
             kinds.add(example.meta["kind"])

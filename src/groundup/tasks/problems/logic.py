@@ -14,7 +14,7 @@ Question = Literal["formula", "order"]
 _FORMULA = (
     "{v}. Is {f} true or false?",
     "Given that {v}: true or false, {f}?",
-    "Let {v}. What is the truth value of {f}?",
+    "Suppose {v}. What is the truth value of {f}?",
 )
 # What is compared: most, least, and the two words of a single statement.
 _SCALES = (

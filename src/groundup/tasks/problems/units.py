@@ -21,7 +21,7 @@ _ASKED = ("How many {u} are {q}?", "Convert {q} to {u}.", "Write {q} in {u}.", "
 
 @dataclass(frozen=True, kw_only=True)
 class UnitsConfig:
-    """Changing units. Difficulty: how large the number is, how many units apart the two are (one more at 3, 6 and 9), and from 5
+    """Changing units. Difficulty: how large the number is, how many units apart the two are (one more at 4 and at 8), and from 5
     on two units together (2 hours 15 minutes).
     """
 
@@ -37,7 +37,7 @@ class UnitsConfig:
 
     def make(self, rng: random.Random, difficulty: int) -> Problem:
         chain = _CHAINS[rng.choice(self.quantities)]
-        apart = rng.randint(1, min(1 + difficulty // 3, len(chain) - 1))
+        apart = rng.randint(1, min(1 + difficulty // 4, len(chain) - 1))
         high = rng.randrange(len(chain) - apart)
         low = high + apart
         number = rng.randint(1, dial_size(self.max_value, difficulty))
