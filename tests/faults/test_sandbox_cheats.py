@@ -96,10 +96,12 @@ def test_completion_without_code_scores_nothing(tests: list[CodeTest]) -> None:
 
 def test_one_program_leaves_nothing_for_the_next() -> None:
     first = run_python(
-        "import builtins, json\nopen('/tmp/left', 'w').write('x')\nbuiltins.left = json.left = 1\nprint(1)", limits=LIMITS
+        "import builtins, json\nopen('/tmp/left', 'w').write('x')\nbuiltins.left = json.left = 1\nprint(1)",
+        limits=LIMITS,
     )
     assert first.reason == "ok"
     second = run_python(
-        "import builtins, json, os\nprint(os.listdir('/tmp'), hasattr(builtins, 'left'), hasattr(json, 'left'))", limits=LIMITS
+        "import builtins, json, os\nprint(os.listdir('/tmp'), hasattr(builtins, 'left'), hasattr(json, 'left'))",
+        limits=LIMITS,
     )
     assert second.stdout.strip() == "[] False False"

@@ -34,6 +34,7 @@ _START_SECONDS = 30.0
 _GRACE_SECONDS = 20.0
 _RESULT_BYTES = 4 << 20
 _READ_BYTES = 1 << 16
+_CLOSE_SECONDS = 2.0
 _IDLE_KEPT = 8
 
 
@@ -140,10 +141,17 @@ class Launcher:
     def usable(self) -> bool:
         return self._channel.fileno() >= 0
 
+    @property
+    def alive(self) -> bool:
+        """Whether it waits for a job: an idle launcher says nothing, a dead one's socket is at its end."""
+        return self.usable and self._process.poll() is None and not select.select([self._channel], [], [], 0)[0]
+
     def close(self) -> None:
-        """End the launcher and everything below it."""
+        """End the launcher and everything below it: it goes when its socket closes, and is killed where it does not."""
         self.forget()
-        if self._process.returncode is None:
+        try:
+            self._process.wait(_CLOSE_SECONDS)
+        except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
 
@@ -247,9 +255,14 @@ class _Idle:
         os.register_at_fork(after_in_child=self._forked)
 
     def take(self) -> Launcher:
-        with self._lock:
-            if self._launchers:
-                return self._launchers.pop()
+        while True:
+            with self._lock:
+                if not self._launchers:
+                    break
+                launcher = self._launchers.pop()
+            if launcher.alive:
+                return launcher
+            launcher.close()
         return Launcher()
 
     def put(self, launcher: Launcher) -> None:

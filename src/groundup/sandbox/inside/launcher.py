@@ -44,7 +44,8 @@ _WATCHERS = 2  # the entry process and init are the same user's as the program
 
 
 def main(control: int) -> Callable[[], None] | None:
-    """Serve jobs until the socket closes. Returns the program to be run in the one process meant for it, else None."""
+    """Serve jobs until the socket closes. Returns only in a process that is to run a program, with that program; and where the
+    namespaces were refused, with None."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the library's to handle
     channel = socket.socket(fileno=control)
     try:
@@ -57,7 +58,7 @@ def main(control: int) -> Callable[[], None] | None:
     if launcher:
         channel.close()
         os.waitpid(launcher, 0)
-        return None
+        os._exit(0)
     gc.freeze()  # what is loaded is never collected: a program's collector does not touch, and so copy, these pages
     try:
         kernel.die_with_parent()
@@ -144,11 +145,11 @@ def _write_maps(proc: int, who: str, users: str, groups: str, *, deny_groups: bo
 # --------------------------------------------------------------------------------------------------------------- serving
 
 
-def _serve(channel: socket.socket, proc: int, spare: bool) -> Callable[[], None] | None:
+def _serve(channel: socket.socket, proc: int, spare: bool) -> Callable[[], None]:
     while True:
         message, descriptors, _, _ = socket.recv_fds(channel, _MESSAGE_BYTES, 5)
         if not message:
-            return None
+            os._exit(0)
         if message != b"run":
             continue  # "kill" for a program that has just ended
         report, write_report = os.pipe()
@@ -164,7 +165,7 @@ def _serve(channel: socket.socket, proc: int, spare: bool) -> Callable[[], None]
         with open(report, "rb") as file:
             text = file.read()
         if not alive:
-            return None
+            os._exit(0)
         _answer(channel, json.loads(text) if text else {"killed": True})
 
 
@@ -197,7 +198,7 @@ def _watch(channel: socket.socket, entry: int) -> bool:
 # ---------------------------------------------------------------------------------------------------------- one program
 
 
-def _enter(descriptors: list[int], report: int, proc: int, spare: bool) -> Callable[[], None] | None:
+def _enter(descriptors: list[int], report: int, proc: int, spare: bool) -> Callable[[], None]:
     """In the entry process: from a job's descriptors (job, stdin, stdout, stderr, results) to the confined program."""
     try:
         with open(descriptors[0], "rb") as file:
