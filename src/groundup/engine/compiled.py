@@ -7,7 +7,7 @@ weights of mixed types, another device. The module then runs itself; nothing but
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from ..nn.mixers.attention import Attention
 from ..nn.norm import LayerNorm, RMSNorm
 from ..nn.position import NoPosition, Rope, rope_frequencies
 from ..nn.state import KeyValues, Memory
+from .runner import Stems
 
 _ACTIVATIONS = {"relu": 0, "relu2": 1, "gelu": 2, "gelu_tanh": 3, "silu": 4}
 _QK_NORMS = {"none": 0, "head": 1, "full": 2}
@@ -54,7 +55,7 @@ class CompiledStep:
         self.refresh()
 
     @classmethod
-    def of(cls, model: nn.Module, rows: int, threads: int) -> CompiledStep | str:
+    def of(cls, model: nn.Module, rows: int, threads: int) -> Self | str:
         """The compiled step, or why there is none."""
         if type(model) is not Decoder:
             return f"{type(model).__name__} is not a Decoder"
@@ -197,9 +198,14 @@ class CompiledStep:
             self._scores = np.empty((self.threads, capacity), np.float32)
 
     def __call__(
-        self, memories: Sequence[Memory], ids: Sequence[int], lengths: Sequence[int], first_row: int
+        self,
+        memories: Sequence[Memory],
+        ids: Sequence[int],
+        lengths: Sequence[int],
+        first_row: int,
+        stems: Stems | None = None,
     ) -> Tensor:
-        """One new id per row -> float32 logits [B, V], valid until the next call."""
+        """One new id per row -> float32 logits [B, V], valid until the next call. stems are not used."""
         self._locate(memories, max(lengths) + 1)
         count = len(ids)
         scratch = [array[:count] for array in self._scratch]

@@ -21,7 +21,8 @@ class EngineConfig:
     bfloat16 and float32 decodes faster here, measured when the engine starts."""
     compile: Literal["auto", "always", "never"] = "auto"
     """Decode through one compiled step (compiled.py) where the model is made of standard parts. auto: from 8 million
-    parameters on; compiling takes about 20 seconds of one core, once a machine, and smaller models are quick without it."""
+    parameters on; compiling takes about 20 seconds of one core, once a machine, and smaller models are quick without it.
+    With inline it is another step, made for many rows (wide_step.py), from half a million parameters on."""
     prefill_chunk_tokens: int = 512
     """Prompt tokens worked on between two decode steps: larger finishes prompts sooner, smaller keeps streams smooth."""
     threads: int | None = None

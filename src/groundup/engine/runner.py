@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..nn.protocols import LMOutput
@@ -29,11 +32,24 @@ class Decoding(Protocol):
     def modules(self) -> Iterator[nn.Module]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Stems:
+    """Rows that begin alike: the first `tokens[b]` tokens of row b of a call are also those of row `rows[b]` of the pool."""
+
+    rows: NDArray[np.int64]
+    tokens: NDArray[np.int64]
+
+
 class OneToken(Protocol):
     """A faster way to the logits of one more token a row, over the same memories."""
 
     def __call__(
-        self, memories: Sequence[Memory], ids: Sequence[int], lengths: Sequence[int], first_row: int
+        self,
+        memories: Sequence[Memory],
+        ids: Sequence[int],
+        lengths: Sequence[int],
+        first_row: int,
+        stems: Stems | None = None,
     ) -> Tensor: ...
 
     def accepts(self, memories: Sequence[Memory]) -> bool: ...
@@ -92,14 +108,15 @@ class ModelRunner:
         first_row: int,
         *,
         logits: bool,
+        stems: Stems | None = None,
     ) -> Tensor | None:
         """Feed ids [B][<= T] behind `lengths` [B] tokens of the rows from `first_row` on.
 
         Returns float32 logits [B, V] of each row's last id, or None if they are not wanted. Rows of less than T ids are
-        padded (only where `rewinds`).
+        padded (only where `rewinds`). stems: what a fast step may use.
         """
         if logits and self.one_token is not None and all(len(row) == 1 for row in ids):
-            return self.one_token(self.memories, [row[0] for row in ids], lengths, first_row)
+            return self.one_token(self.memories, [row[0] for row in ids], lengths, first_row, stems)
         with evaluating(self.model), torch.no_grad():
             state = SequenceState(
                 self.memories,

@@ -23,6 +23,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,7 +32,7 @@ from ..core.protocols import Tokenizer
 from ..core.types import TokenLogprob
 from ..nn.protocols import Sampler
 from .config import EngineConfig
-from .runner import ModelRunner
+from .runner import ModelRunner, Stems
 from .sampling import RowSettings, SamplingPlan, top_logprobs
 from .sequence import Job, Running, describe
 
@@ -88,6 +89,8 @@ class Scheduler:
         self._active: list[Running] = []
         self._reading: list[Running] = []
         self._plan: SamplingPlan | None = None
+        self._stems: Stems | None = None
+        """Both of the active rows, for as long as they stay the same."""
         self._generated = self._prompt = self._steps = 0
         self._seconds_per_request = _FIRST_GUESS_SECONDS
         self._began: dict[int, float] = {}
@@ -378,7 +381,8 @@ class Scheduler:
                     sequence.finish("cancelled")
                 continue
             free -= 1
-            sequence.row_tokens = 0
+            sequence.row_tokens = sequence.stem_tokens = 0
+            sequence.stem = sequence
             if sequence.made == 0:
                 self._prompt += length
                 self._began[id(sequence)] = time.monotonic()
@@ -444,7 +448,8 @@ class Scheduler:
         leaders = [place for place, s in enumerate(rows) for _ in s.followers]
         followers = [f for s in rows for f in s.followers]
         for place, follower in zip(leaders, followers):
-            follower.row_tokens = rows[place].row_tokens
+            follower.row_tokens = follower.stem_tokens = rows[place].stem_tokens = rows[place].row_tokens
+            follower.stem = rows[place].stem
             rows[place].followers = []
         if followers:
             free = first + len(rows)
@@ -460,13 +465,21 @@ class Scheduler:
         rows = list(self._active)
         if self._plan is None:
             self._plan = self._make_plan(rows)
+            self._stems = self._find_stems(rows)
         plan = self._plan
-        logits = self.runner.step([[s.ids[-1]] for s in rows], [s.row_tokens for s in rows], 0, logits=True)
+        logits = self.runner.step(
+            [[s.ids[-1]] for s in rows], [s.row_tokens for s in rows], 0, logits=True, stems=self._stems
+        )
         assert logits is not None
         self._steps += 1
         for sequence in rows:
             sequence.row_tokens += 1
         self._sample(rows, logits, plan)
+
+    def _find_stems(self, rows: Sequence[Running]) -> Stems:
+        first: dict[int, int] = {}
+        places = [first.setdefault(id(s.stem), place) for place, s in enumerate(rows)]
+        return Stems(np.array(places, np.int64), np.array([s.stem_tokens for s in rows], np.int64))
 
     def _make_plan(self, rows: Sequence[Running]) -> SamplingPlan:
         return SamplingPlan([RowSettings(s.params, s.seed, s.prompt_length) for s in rows], self.samplers)

@@ -33,6 +33,8 @@ class Running:
         "prompt_length",
         "row_tokens",
         "seed",
+        "stem",
+        "stem_tokens",
         "stop_text",
         "version",
         "whole_text",
@@ -64,6 +66,9 @@ class Running:
         self.stop_text = StopText(params.stop)
         self.eos_ids = frozenset() if params.ignore_eos else eos_ids
         self.cancel = cancel
+        self.stem: object = self
+        """Equal for requests whose rows were copied from one reading, of the first `stem_tokens` tokens."""
+        self.stem_tokens = 0
         self.row_tokens = 0
         """How many of `ids` this row's memory holds."""
         self.made = 0

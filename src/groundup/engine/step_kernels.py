@@ -267,13 +267,40 @@ def _rotate(x, cos, sin, rotated):  # type: ignore[no-untyped-def]
 
 
 @njit(fastmath=True, nogil=True, error_model="numpy")
-def _attend(layer, floats, q, k, v, out, scores, m, group, row, length, like, stored):  # type: ignore[no-untyped-def]
-    """Attention of one row's query heads that share kv head `group`: norm, rotate, remember, weigh."""
+def _score(query, keys, scores, low, high, cap, highest):  # type: ignore[no-untyped-def]
+    """scores[low:high] of one query [N] against keys [S, N]; returns the highest so far."""
+    for s in range(low, high):
+        past = keys[s]
+        score = np.float32(0)
+        for d in range(query.shape[0]):
+            score += query[d] * _wide(past[d])
+        if cap > 0:
+            score = cap * np.float32(math.tanh(score / cap))
+        scores[s] = score
+        highest = max(highest, score)
+    return highest
+
+
+@njit(fastmath=True, nogil=True, error_model="numpy")
+def _mix(mixed, values, scores, low, high):  # type: ignore[no-untyped-def]
+    for s in range(low, high):
+        past, weight = values[s], scores[s]
+        for d in range(mixed.shape[0]):
+            mixed[d] += weight * _wide(past[d])
+
+
+@njit(fastmath=True, nogil=True, error_model="numpy")
+def _attend(layer, floats, q, k, v, out, scores, m, group, row, length, stem, shared, like, stored):  # type: ignore[no-untyped-def]
+    """Attention of one row's query heads that share kv head `group`: norm, rotate, remember, weigh.
+
+    The first `shared` tokens are read from row `stem`, which holds the same: rows of one prompt then read it from the cache.
+    """
     heads, kv_heads, size = layer[HEADS], layer[KV_HEADS], layer[HEAD_DIM]
     share = heads // kv_heads
-    rows, capacity = row + 1, layer[CAPACITY]
-    keys = carray(_pointer(layer[KEYS]), (rows, kv_heads, capacity, size), stored)[row, group]
-    values = carray(_pointer(layer[VALUES]), (rows, kv_heads, capacity, size), stored)[row, group]
+    pool = (max(row, stem) + 1, kv_heads, layer[CAPACITY], size)
+    all_keys, all_values = carray(_pointer(layer[KEYS]), pool, stored), carray(_pointer(layer[VALUES]), pool, stored)
+    keys, values = all_keys[row, group], all_values[row, group]
+    stem_keys, stem_values = all_keys[stem, group], all_values[stem, group]
     key, value = k[m][group * size : (group + 1) * size], v[m][group * size : (group + 1) * size]
     if layer[QK_NORM] == QK_HEAD:
         _head_norm(key, layer[KN], floats[QK_EPS], like)
@@ -288,6 +315,7 @@ def _attend(layer, floats, q, k, v, out, scores, m, group, row, length, like, st
     begin = 0
     if layer[WINDOW] > 0:
         begin = max(0, length + 1 - layer[WINDOW])
+    border = max(begin, shared)
     scale, cap = floats[SCALE], floats[SOFTCAP]
     for h in range(group * share, (group + 1) * share):
         query = q[m][h * size : (h + 1) * size]
@@ -297,16 +325,8 @@ def _attend(layer, floats, q, k, v, out, scores, m, group, row, length, like, st
             _rotate(query, cos[length], sin[length], rotated)
         for d in range(size):
             query[d] *= scale
-        highest = np.float32(-np.inf)
-        for s in range(begin, length + 1):
-            past = keys[s]
-            score = np.float32(0)
-            for d in range(size):
-                score += query[d] * _wide(past[d])
-            if cap > 0:
-                score = cap * np.float32(math.tanh(score / cap))
-            scores[s] = score
-            highest = max(highest, score)
+        highest = _score(query, stem_keys, scores, begin, border, cap, np.float32(-np.inf))
+        highest = _score(query, keys, scores, border, length + 1, cap, highest)
         total = np.float32(0)
         for s in range(begin, length + 1):
             weight = _exp(scores[s] - highest)
@@ -315,10 +335,8 @@ def _attend(layer, floats, q, k, v, out, scores, m, group, row, length, like, st
         mixed = out[m][h * size : (h + 1) * size]
         for d in range(size):
             mixed[d] = np.float32(0)
-        for s in range(begin, length + 1):
-            past, weight = values[s], scores[s]
-            for d in range(size):
-                mixed[d] += weight * _wide(past[d])
+        _mix(mixed, stem_values, scores, begin, border)
+        _mix(mixed, values, scores, border, length + 1)
         for d in range(size):
             mixed[d] /= total
 
@@ -386,7 +404,8 @@ def _share(stage, layer, numbers, cap, head, buffers, scores, first_row, lengths
         for task in range(tasks * part // parts, tasks * (part + 1) // parts):
             m = task // kv_heads
             group = task - m * kv_heads
-            _attend(layer, numbers, q, k, v, mixed, scores[part], m, group, first_row + m, lengths[m], like, stored)
+            row = first_row + m
+            _attend(layer, numbers, q, k, v, mixed, scores[part], m, group, row, lengths[m], row, 0, like, stored)
         return
     products = 1
     if stage == PROJECT:
