@@ -226,7 +226,7 @@ def test_kto_is_trls(tmp_path: Path, seed: int, kinds: str) -> None:
     made.loss.backward()
     assert math.isclose(made.loss.item(), theirs.item(), rel_tol=2e-5)
     told = {name: values[0] for name, values in trainer._metrics["train"].items()}
-    assert math.isclose(float(made.metrics["kl"]), told["kl"], rel_tol=1e-4, abs_tol=1e-4)
+    assert math.isclose(float(made.metrics["reference_point"]), told["kl"], rel_tol=1e-4, abs_tol=1e-4)
     for ours, name in (("rewards/desirable", "rewards/chosen"), ("rewards/undesirable", "rewards/rejected")):
         if name in told:
             assert math.isclose(float(made.metrics[ours]), told[name], rel_tol=2e-4, abs_tol=2e-5)

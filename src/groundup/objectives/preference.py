@@ -188,8 +188,8 @@ class PairPreference:
     """groundup.nn.protocols.Objective over PairExamples; the loss is a mean over pairs.
 
     Metrics: loss; rewards/chosen, rewards/rejected, rewards/margins, rewards/accuracies (share of pairs whose chosen reward is the
-    larger); logps/chosen, logps/rejected (nats a completion); kl (mean log-ratio to the reference per completion, where there is
-    one); tokens (targets).
+    larger); logps/chosen, logps/rejected (nats a completion); kl (mean log-ratio to the reference, in nats a token, where there
+    is one); tokens (targets).
     """
 
     def __init__(self, config: PairConfig, *, pad_id: int = 0) -> None:
@@ -232,7 +232,7 @@ class PairPreference:
                 "tokens": batch.extras[LENGTHS].sum(),
             }
             if self.needs_reference:
-                metrics["kl"] = ratios.mean()
+                metrics["kl"] = (ratios / lengths).mean()
         if output.aux_loss is not None:
             loss = loss + output.aux_loss
             metrics["aux_loss"] = output.aux_loss.detach()
@@ -288,7 +288,7 @@ class KTO:
     """groundup.nn.protocols.Objective over FeedbackExamples; the loss is a mean over examples.
 
     Metrics: loss; rewards/desirable, rewards/undesirable (0 where a micro-batch has none); rewards/accuracies (share on the right
-    side of the reference point); kl (the reference point); logps (nats a completion); tokens (targets).
+    side of the reference point); reference_point (nats a completion); logps (nats a completion); tokens (targets).
     """
 
     needs_reference = True
@@ -337,7 +337,7 @@ class KTO:
                 "rewards/desirable": (rewards * desirable).sum() / desirable.sum().clamp(min=1),
                 "rewards/undesirable": (rewards * ~desirable).sum() / (~desirable).sum().clamp(min=1),
                 "rewards/accuracies": (gain > 0).float().mean(),
-                "kl": point,
+                "reference_point": point,
                 "logps": sums.detach().mean(),
                 "tokens": extras[LENGTHS].sum(),
             }
