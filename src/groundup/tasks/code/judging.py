@@ -16,6 +16,7 @@ import json
 import re
 import sys
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -64,7 +65,9 @@ class CodeTest:
         DataError where it is no single assert, or a call of the code cannot be taken out of it.
         """
         try:
-            body = ast.parse(text.strip()).body
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a test may have "\\d" in a plain string
+                body = ast.parse(text.strip()).body
         except SyntaxError as error:
             raise DataError(f"the test {text.strip()[:200]!r} is not Python: {error.msg}") from None
         if len(body) != 1 or not isinstance(body[0], ast.Assert):

@@ -6,8 +6,8 @@ Reads the published JSON lines: task_id, text, code, test_list, and test_setup_c
 
 from __future__ import annotations
 
-import ast
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -19,6 +19,8 @@ from ...core.types import Completion, TaskExample, Verdict
 from .judging import LIMITS, CodeTest, judge_code, judge_many
 
 _SPLITS = {"train": range(601, 975), "validation": range(511, 601), "test": range(11, 511), "harder": range(0)}
+_DEFINED = re.compile(r"^(?:async +)?(?:def|class)[ \t]+(\w+)", re.MULTILINE)
+_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,12 +91,12 @@ class MBPP:
         code = str(row["code"]).replace("\r\n", "\n")
         where = f"{path}, task_id {row['task_id']}"
         try:
-            defined = {n.name for n in ast.parse(code).body if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+            defined = set(_DEFINED.findall(code))
             tests = [CodeTest.from_assert(text, defined) for text in row["test_list"]]
-        except (SyntaxError, DataError) as error:
+        except DataError as error:
             raise DataError(f"{where}: {error}") from None
         shown = "\n".join(text.strip() for text in row["test_list"][: self.config.num_shown_tests])
-        used = {n.id for text in row["test_list"] for n in ast.walk(ast.parse(text.strip())) if isinstance(n, ast.Name)}
+        used = {name for text in row["test_list"] for name in _WORD.findall(text)}
         meta = {
             "kind": "mbpp",
             "solution": f"```python\n{code.strip()}\n```",
