@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from test_chat_template_parity import SPECIAL, both, conversation  # noqa: F401
+from test_chat_template_parity import SPECIAL, both, control_ids, conversation, without_control  # noqa: F401
 
 from groundup.core.errors import GroundupError
 from groundup.objectives.sft import encode_chat
@@ -127,7 +127,7 @@ def test_random_templates(both):  # noqa: F811
     print("seed", seed)
     rng = random.Random(seed)
     tool = {"type": "function", "function": {"name": "f", "parameters": {"é": [1, "<"]}}}
-    compared = refused = learned = 0
+    compared = refused = learned = written = 0
     source = ""
     for case in range(CASES):
         if case % CONVERSATIONS == 0:
@@ -147,6 +147,20 @@ def test_random_templates(both):  # noqa: F811
             continue
         assert template.render(messages, tools=tools, add_generation_prompt=True) == text, (case, source, messages)
         made = encode_chat(messages, ours, template, tools=tools)
+        plain = without_control(messages)
+        if plain != messages:
+            given |= {"return_assistant_tokens_mask": True, "return_dict": True}
+            expected = theirs.apply_chat_template(plain, **given)
+            assert control_ids(made.input_ids, ours) == control_ids(expected["input_ids"], ours), (
+                case,
+                source,
+                messages,
+            )
+            assert ours.decode(made.input_ids.tolist()) == theirs.apply_chat_template(
+                messages, tokenize=False, tools=tools, chat_template=source
+            )
+            written += 1
+            made = encode_chat(plain, ours, template, tools=tools)
         assert made.input_ids.tolist() == expected["input_ids"], (case, source, messages)
         assert same_mask(made, expected["assistant_masks"], ours), (
             case,
@@ -156,8 +170,10 @@ def test_random_templates(both):  # noqa: F811
         )
         compared += 1
         learned += int(made.mask.sum())
-    print(f"{compared} equal ({learned} learned tokens), {refused} refused by both")
-    assert compared > CASES * 0.9 and learned > CASES
+    print(
+        f"{compared} equal ({learned} learned tokens), {refused} refused by both, {written} with control tokens in them"
+    )
+    assert compared > CASES * 0.9 and learned > CASES and written > CASES * 0.1
 
 
 def same_mask(made, expected: list[int], tokenizer) -> bool:

@@ -56,6 +56,38 @@ def test_default_template_writes_tools_and_calls():
     assert text.endswith("<|im_start|>tool\n2<|im_end|>\n")
 
 
+def test_default_template_writes_thoughts():
+    """Before the answer, learned, and kept when more is said; a conversation without them is written as ever."""
+    template = ChatTemplate(DEFAULT_CHAT_TEMPLATE)
+    thought = {"role": "assistant", "content": "4", "reasoning_content": "2 + 2"}
+    text, spans = template.render_with_spans([TALK[1], thought, TALK[3], TALK[4]])
+    assert [text[a:b] for a, b in spans] == ["<think>\n2 + 2\n</think>\n\n4<|im_end|>", "so long<|im_end|>"]
+    assert template.render([TALK[1], {**thought, "reasoning_content": ""}]) == template.render(
+        [TALK[1], {"role": "assistant", "content": "4"}]
+    )
+    for name in ("thinking", "reasoning"):
+        other = {"role": "assistant", "content": "4", name: "2 + 2"}
+        assert template.render([TALK[1], other, TALK[3], TALK[4]]) == text
+
+
+def test_arguments_as_text_are_the_object():
+    """OpenAI's clients send arguments as JSON text, templates write them with tojson: as text they would be escaped."""
+    template = ChatTemplate(
+        "{% for m in messages %}{% for c in m.tool_calls %}{{ c.function.arguments | tojson }}{% endfor %}{% endfor %}"
+    )
+
+    def rendered(arguments) -> str:
+        call = {"type": "function", "function": {"name": "f", "arguments": arguments}}
+        return template.render([{"role": "assistant", "content": "", "tool_calls": [call]}])
+
+    assert rendered('{"b":1,  "a":[2.0]}') == rendered({"b": 1, "a": [2.0]}) == '{"b": 1, "a": [2.0]}'
+    assert (
+        rendered("not json") == '"not json"'
+        and rendered("[1]") == '"[1]"'
+        and rendered("[" * 99999) == '"' + "[" * 99999 + '"'
+    )
+
+
 def test_variables_and_special_tokens():
     template = ChatTemplate("{{ bos_token }}{{ enable_thinking }}{{ unk_token }}", {"bos_token": "<s>"})
     assert template.render([], enable_thinking=True) == "<s>True"

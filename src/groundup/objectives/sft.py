@@ -19,6 +19,7 @@ from ..core.errors import ConfigError, DataError, TokenizerError
 from ..core.protocols import Tokenizer
 from ..core.types import Message
 from ..nn.protocols import IGNORE, Batch, LossOutput
+from ..tokenizers.chat_ids import encode_rendered, render_chat
 from ..tokenizers.chat_template import ChatTemplate
 from .causal import next_token_loss
 
@@ -155,14 +156,15 @@ def encode_chat(
     tools: Sequence[Mapping[str, Any]] | None = None,
     **variables: Any,
 ) -> ChatExample:
-    """A conversation as ids, with those learned that hold any character the assistant wrote.
+    """A conversation as ids (control tokens only where the template writes them, see `tokenizers.chat_ids`), with those learned
+    that hold any character the assistant wrote.
 
     Longer than max_tokens: the end is cut off, so what is kept was written with all that came before it; whether targets
     are left is `weight`. Raises TokenizerError where the ids do not spell the text, for then no character can be placed.
     """
-    text, spans = template.render_with_spans(messages, tools=tools, **variables)
-    ids = tokenizer.encode(text, allow_special=True)
-    mask = token_mask(text, spans, [tokenizer.token_bytes(i) for i in ids])
+    rendered = render_chat(template, tokenizer, messages, learned=True, tools=tools, **variables)
+    ids = encode_rendered(tokenizer, rendered)
+    mask = token_mask(rendered.text, rendered.spans, [tokenizer.token_bytes(i) for i in ids])
     return ChatExample(np.asarray(ids, np.int32)[:max_tokens], mask[:max_tokens])
 
 

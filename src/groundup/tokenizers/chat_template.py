@@ -51,12 +51,16 @@ DEFAULT_CHAT_TEMPLATE = """\
     {{- '<|im_start|>' ~ message['role'] ~ '\\n' -}}
     {%- if message['role'] == 'assistant' -%}
         {%- generation -%}
+            {%- if message['reasoning_content'] -%}
+                {{- '<think>\\n' ~ message['reasoning_content'] ~ '\\n</think>\\n\\n' -}}
+            {%- endif -%}
             {{- message['content'] if message['content'] else '' -}}
             {%- for call in message['tool_calls'] or [] -%}
                 {%- set function = call['function'] if call['function'] is defined else call -%}
                 {{- '\\n' if message['content'] or not loop.first else '' -}}
                 {{- '<tool_call>{"name": ' ~ (function['name'] | tojson) ~ ', "arguments": ' -}}
-                {{- function['arguments'] if function['arguments'] is string else function['arguments'] | tojson -}}
+                {%- set arguments = function['arguments'] | default({}, true) -%}
+                {{- arguments if arguments is string else arguments | tojson -}}
                 {{- '}</tool_call>' -}}
             {%- endfor -%}
             {{- '<|im_end|>' -}}
@@ -70,7 +74,10 @@ DEFAULT_CHAT_TEMPLATE = """\
     {{- '<|im_start|>assistant\\n' -}}
 {%- endif -%}
 """
-"""ChatML (OpenAI's markers) with a system turn only where there is one, tools, and the loss marked."""
+"""ChatML (OpenAI's markers) with a system turn only where there is one, tools, calls and their results, thoughts, and the loss
+marked. Thoughts of earlier turns stay, so what was written is never changed by what follows; who wants them gone leaves
+`reasoning_content` out.
+"""
 
 _GENERATION = re.compile(r"\{%[-+]?\s*generation\s*[-+]?%\}")
 _REASONING = ("reasoning_content", "thinking", "reasoning")
@@ -280,8 +287,27 @@ def _plain_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
         reasoning = next((made[name] for name in _REASONING if made.get(name) is not None), None)
         if reasoning is not None:
             made = {"thinking": reasoning, **made, "reasoning_content": reasoning}
+        if isinstance(made.get("tool_calls"), list):
+            made["tool_calls"] = [_with_arguments(call) for call in made["tool_calls"]]
         plain.append(made)
     return plain
+
+
+def _with_arguments(call: Any) -> Any:
+    """A call whose arguments are JSON text, OpenAI's way, with the object that templates expect: a text would be written with
+    its quotes escaped.
+    """
+    if not isinstance(call, dict):
+        return call
+    if isinstance(call.get("function"), dict):
+        return {**call, "function": _with_arguments(call["function"])}
+    if not isinstance(call.get("arguments"), str):
+        return call
+    try:
+        parsed = json.loads(call["arguments"])
+    except (ValueError, RecursionError):
+        return call
+    return {**call, "arguments": parsed} if isinstance(parsed, dict) else call
 
 
 def _plain(value: Any, where: str) -> Any:
