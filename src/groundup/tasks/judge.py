@@ -1,7 +1,7 @@
 """From a completion to a verdict: find the final answer, and see whether it equals the right one.
 
-Where the answer stands, first that is found: the last line `Answer: X`, the last `\\boxed{X}`, the last `#### X`; without any
-of these the last number, or for an answer that is no number the last line. A final answer that was cut off by the length
+Where the answer stands: in a line `Answer: X`, in `\\boxed{X}`, after `####`, whichever comes last; without any of these it is
+the last number, or for an answer that is no number the last line. A final answer that was cut off by the length
 limit is not an answer: "Answer: 3" may have been going to be 34. Shaping of rewards (length, format) is not done here: the
 verdict's details say whether a final answer line was found, and whoever rewards may use it.
 """
@@ -19,7 +19,8 @@ _READ_CHARACTERS = 20_000
 _LINE = re.compile(
     r"^[\s*_#>-]*(?:the\s+)?(?:final\s+)?answer(?:\s+is)?\s*(?:[*_]*\s*[:=][*_]*|(?<=is))\s*(.*)$", re.IGNORECASE
 )
-_HASHES = re.compile(r"####\s*(.+)")
+# What GSM8K's solutions have for a calculator: <<48/2=24>>. A model that learnt from them writes them too.
+_NOTE = re.compile(r"<<[^<>]*>>")
 _NUMBER = re.compile(r"(?<![\w.])-?\$?\d[\d,]*(?:\.\d+)?(?:\s*/\s*\d+)?%?(?![\w])")
 
 
@@ -35,27 +36,37 @@ class Found:
 def final_answer(text: str, *, number: bool) -> Found | None:
     """The final answer in a completion, or None. `number`: a number is wanted, so that without a mark the last one is taken."""
     text = text[-_READ_CHARACTERS:]
-    lines = text.split("\n")
-    for position in range(len(lines) - 1, -1, -1):
-        match = _LINE.match(lines[position])
-        if match and match[1].strip():
-            inside = boxed(match[1])
-            return Found(_bare(inside or match[1]), True, position == len(lines) - 1)
-    if (inside := boxed(text)) is not None:
-        return Found(_bare(inside), True, False)
-    if hashes := _HASHES.findall(text):
-        return Found(_bare(hashes[-1]), True, text.rstrip(" ").endswith(hashes[-1].rstrip(" ")))
+    marked = [found for found in (_answer_line(text), _boxed(text), _after_hashes(text)) if found is not None]
+    if marked:
+        _, found, at_end = max(marked)
+        return Found(_bare(_NOTE.sub("", found)), True, at_end)
     if number:
         numbers = list(_NUMBER.finditer(text))
         return Found(numbers[-1][0].rstrip(","), False, numbers[-1].end() == len(text)) if numbers else None
+    lines = text.split("\n")
     for position in range(len(lines) - 1, -1, -1):
         if bare := _bare(lines[position]):
             return Found(bare, False, position == len(lines) - 1)
     return None
 
 
-def boxed(text: str) -> str | None:
-    """What is in the last `\\boxed{...}` whose braces close, or None."""
+# Each gives where the answer begins, its text, and whether the completion ends with it.
+
+
+def _answer_line(text: str) -> tuple[int, str, bool] | None:
+    end = len(text)
+    while end >= 0:
+        start = text.rfind("\n", 0, end) + 1
+        # Runs of spaces as one: the pattern is then linear in the line.
+        match = _LINE.match(" ".join(text[start:end].split()))
+        if match and match[1]:
+            return max(start, text.find(match[1][:1], start)), match[1], end == len(text)
+        end = start - 1
+    return None
+
+
+def _boxed(text: str) -> tuple[int, str, bool] | None:
+    """What is in the last `\\boxed{...}` whose braces close."""
     start = text.rfind("\\boxed{")
     if start < 0:
         return None
@@ -63,8 +74,16 @@ def boxed(text: str) -> str | None:
     for position in range(begin - 1, len(text)):
         depth += {"{": 1, "}": -1}.get(text[position], 0)
         if depth == 0:
-            return text[begin:position]
+            return begin, text[begin:position], False
     return None
+
+
+def _after_hashes(text: str) -> tuple[int, str, bool] | None:
+    start = text.rfind("####")
+    line = text[start:].partition("\n")[0].lstrip("# ").strip()
+    if start < 0 or not line:
+        return None
+    return start, line, "\n" not in text[start:]
 
 
 def judge(completion: Completion, wanted: str) -> Verdict:

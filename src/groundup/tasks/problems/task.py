@@ -12,9 +12,10 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from ...core.config import node
+from ...core.config import Use, load_user_part, node
 from ...core.errors import ConfigError, DataError
 from ...core.types import Completion, TaskExample, Verdict
 from ..judge import judge
@@ -77,6 +78,11 @@ class ProblemsConfig:
 
     def fingerprint(self) -> str:
         return ""
+
+    def build(self, *, split: str, seed: int, count: int, root: Path | None = None) -> GeneratedProblems:
+        """The problems of a split; the user's own kinds are looked up under `root`."""
+        kinds = [load_user_part(k, root=root)(**k.args) if isinstance(k, Use) else k for k in self.kinds]
+        return GeneratedProblems(self, split=split, seed=seed, count=count, kinds=kinds)
 
 
 class GeneratedProblems:
