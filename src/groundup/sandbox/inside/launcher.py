@@ -342,7 +342,8 @@ def set_limits(limits: dict[str, Any], *, tasks: int | None) -> None:
         resource.RLIMIT_AS: limits["memory_bytes"] // max(1, int(limits["processes"])),
         resource.RLIMIT_FSIZE: limits["file_bytes"],
         resource.RLIMIT_NOFILE: _OPEN_FILES,
-        resource.RLIMIT_CORE: 0,
+        # Not 0: a core_pattern that pipes ignores it, and would start a program of the host. The kernel takes 1 for "none at all".
+        resource.RLIMIT_CORE: 1,
     }
     if tasks is not None:
         wanted[resource.RLIMIT_NPROC] = tasks
