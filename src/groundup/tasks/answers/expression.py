@@ -7,8 +7,9 @@
     suffixed = atom ("!" | "%")*
     atom     = number | mixed number | letter | "(" sum ")" | "{" sum "}" | "|" sum "|" | \\frac | \\sqrt | function | \\pi
 
-Letters stand for unknowns: the caller gives each a value, and two expressions in unknowns are the same when they agree at
-several points (Schwartz 1980; Zippel 1979). Trigonometry is not worked out; such answers are compared as texts.
+A product without a sign binds as one with: 1/3x is (1/3)x. Letters stand for unknowns: the caller gives each a value, and two
+expressions in unknowns are the same when they agree at several points (Schwartz 1980; Zippel 1979). Trigonometry is not
+worked out; such answers are compared as texts.
 """
 
 from __future__ import annotations

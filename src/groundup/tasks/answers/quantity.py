@@ -13,6 +13,7 @@ from .value import Refused, Value
 from .words import read_words
 
 _POINTS = 3
+_LETTERS = re.compile(r"[^\W\d_]{2}")
 _CURRENCY = re.compile(r"([+-]?)\s*([$€£])\s*(?=[\d.\\])(.*)")
 _NUMBER_AND_REST = re.compile(r"(.*[\d)}])\s*([^\W\d_$€£¢°][^\d]*(?:\^?\{?-?\d\}?[^\d]*)*|[$€£¢°]\S*)")
 _PERCENT = re.compile(r"(.*\S)\s*(?:%|per\s?cent)", re.IGNORECASE)
@@ -87,8 +88,8 @@ def _number(text: str) -> Quantity | None:
     """An expression or a number in words, with no unit."""
     if (said := read_words(text)) is not None:
         return Quantity((Value.of(said),) * _POINTS, frozenset())
-    if not any(character.isdigit() or character in "\\+*/^" for character in text) and text not in ("pi", "e"):
-        return None  # letters alone are a word, whose order counts
+    if not _is_written_as_mathematics(text):
+        return None
     try:
         first, letters = evaluate(text)
         points = (
@@ -98,6 +99,13 @@ def _number(text: str) -> Quantity | None:
     except Refused:
         return None
     return Quantity((first, *rest), letters)
+
+
+def _is_written_as_mathematics(text: str) -> bool:
+    """Letters alone are a word, whose order counts: ab is not ba. A hyphen makes no difference to words of several letters."""
+    if any(character.isdigit() or character in "\\+*/^" for character in text) or text in ("pi", "e"):
+        return True
+    return "-" in text and _LETTERS.search(text) is None
 
 
 def _with_unit(text: str) -> Quantity | None:
