@@ -121,8 +121,8 @@ class AdaptedLinear(nn.Module):
         assert weight is not None
         if weight.dtype == dtype or weight.requires_grad:
             return weight
-        # A tensor made in inference mode has no version; it is turned every time.
-        if weight.is_inference() or torch.is_inference_mode_enabled():
+        # A tensor made in inference mode has no version, and a compiler places the cast itself.
+        if weight.is_inference() or torch.is_inference_mode_enabled() or torch.compiler.is_compiling():
             return weight.to(dtype)
         key = (weight.data_ptr(), weight._version, dtype)
         if self._cast is None or self._cast[0] != key:

@@ -105,13 +105,14 @@ class LoRA(LinearAdapter):
         return self.finish(y + low, layer)
 
     def forward(self, x: Tensor, layer: AdaptedLinear) -> Tensor:
+        """The whole layer with this adapter, all rows."""
         if not self.fits(layer):
             return super().forward(x, layer)
         return _shared(x, [(layer, self)])[0]
 
     def fits(self, layer: AdaptedLinear) -> bool:
-        """May the written gradient be used?"""
-        return layer.frozen and not (self.dropout and self.training)
+        """May the written gradient be used? A compiler makes its own from plain operations."""
+        return layer.frozen and not (self.dropout and self.training) and not torch.compiler.is_compiling()
 
     @torch.no_grad()
     def merged(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor | None]:
