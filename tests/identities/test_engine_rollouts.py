@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from typing import ClassVar
 
 import pytest
 import torch
@@ -24,7 +25,7 @@ from tiny_engine import EOS, ByteTokenizer, tiny_decoder
 
 class SmallTokenizer(ByteTokenizer):
     vocab_size = 70
-    special_ids = {"<eos>": 69}
+    special_ids: ClassVar[dict[str, int]] = {"<eos>": 69}
 
     def token_bytes(self, token_id: int) -> bytes:
         return bytes([97 + token_id % 26])
@@ -133,7 +134,11 @@ def test_inline_gives_the_tokens_of_the_threaded_engine_and_of_each_request_alon
     rng = random.Random(8)
     model = tiny_decoder(seed=8)
     requests = group_requests(rng, below=257, groups=4, samples=3)
-    stopping = [Request(prompt=r.prompt, params=SamplingParams(max_tokens=30, seed=i, stop=("a", "\x05"))) for i, r in enumerate(requests)]  # fmt: skip
+    stops = ("a", "\x05")
+    stopping = [
+        Request(prompt=r.prompt, params=SamplingParams(max_tokens=30, seed=i, stop=stops))
+        for i, r in enumerate(requests)
+    ]
     with (
         engine_of(model, inline=False) as threaded,
         engine_of(model) as inline,

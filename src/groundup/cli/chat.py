@@ -8,12 +8,13 @@ from typing import Any
 
 import click
 
-from .opening import fitted, model_options, opened, sampling_options, sampling_params
+from .opening import adapter_option, fitted, model_options, opened, sampling_options, sampling_params
 from .output import json_option, print_json, printable
 
 
 @click.command()
 @model_options
+@adapter_option
 @click.argument("message", required=False)
 @click.option("--system", help="A system message to begin with.")
 @sampling_options
@@ -22,6 +23,7 @@ def command(
     model: Path,
     swaps: tuple[str, ...],
     dtype: str,
+    adapter: Path | None,
     message: str | None,
     system: str | None,
     as_json: bool,
@@ -40,7 +42,7 @@ def command(
 
     params = sampling_params(given)
     opening: list[dict[str, str]] = [{"role": "system", "content": system}] if system else []
-    with opened(model, swaps, dtype, max_batch_size=1) as engine:
+    with opened(model, swaps, dtype, adapter=adapter, max_batch_size=1) as engine:
         if "chat" not in engine.capabilities.abilities:
             raise RequestError(
                 f"{model} has no chat template: it continues text, it was not taught to answer",

@@ -7,15 +7,18 @@ from typing import Any
 
 import click
 
-from .opening import model_options, opened
+from .opening import adapter_option, model_options, opened
 from .output import json_option, print_json, print_table, progress_for
 
 
 @click.command()
 @model_options
+@adapter_option
 @click.option("--text", type=click.Path(path_type=Path), help="A text file, plain or .gz, .xz, .bz2.")
 @json_option
-def command(model: Path, swaps: tuple[str, ...], dtype: str, text: Path | None, as_json: bool) -> None:
+def command(
+    model: Path, swaps: tuple[str, ...], dtype: str, adapter: Path | None, text: Path | None, as_json: bool
+) -> None:
     """Score MODEL (a model directory or a run) on a text file: bits per byte, and perplexity with its unit.
 
     Without --text: show the evaluation that the run MODEL already holds.
@@ -31,7 +34,7 @@ def command(model: Path, swaps: tuple[str, ...], dtype: str, text: Path | None, 
     from ..evals.text import read_text_file, text_score
 
     content = read_text_file(text)
-    with opened(model, swaps, dtype) as engine:
+    with opened(model, swaps, dtype, adapter=adapter) as engine:
         with progress_for(as_json).task(f"scoring {text.name}", len(content)) as bar:
             figures = text_score(engine, content, on_progress=bar.advance)
         name = engine.capabilities.model

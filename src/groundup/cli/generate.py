@@ -8,18 +8,26 @@ from typing import Any
 
 import click
 
-from .opening import fitted, model_options, opened, sampling_options, sampling_params
+from .opening import adapter_option, fitted, model_options, opened, sampling_options, sampling_params
 from .output import json_option, print_json, printable
 
 
 @click.command()
 @model_options
+@adapter_option
 @click.argument("prompt", default="-")
 @sampling_options
 @click.option("-n", "count", type=click.IntRange(1, 128), default=1, show_default=True, help="Completions to make.")
 @json_option
 def command(
-    model: Path, swaps: tuple[str, ...], dtype: str, prompt: str, count: int, as_json: bool, **given: Any
+    model: Path,
+    swaps: tuple[str, ...],
+    dtype: str,
+    adapter: Path | None,
+    prompt: str,
+    count: int,
+    as_json: bool,
+    **given: Any,
 ) -> None:
     """Continue PROMPT (or standard input) with MODEL, a model directory or a run.
 
@@ -40,7 +48,7 @@ def command(
     def seeded(i: int) -> Any:
         return params if params.seed is None else replace(params, seed=params.seed + i)
 
-    with opened(model, swaps, dtype, max_batch_size=min(count, 16)) as engine:
+    with opened(model, swaps, dtype, adapter=adapter, max_batch_size=min(count, 16)) as engine:
         requests = [fitted(engine, text, seeded(i)) for i in range(count)]
         if as_json or count > 1:
             made = complete(engine, requests)

@@ -26,6 +26,33 @@ def model_options(function: F) -> F:
     return function
 
 
+def adapters_option(function: F) -> F:
+    """--adapter NAME=DIR, any number: adapters that clients choose by name."""
+    return click.option(
+        "--adapter", "adapters", multiple=True, metavar="NAME=DIR", callback=_named,
+        help="An adapter on the model, chosen by its name; may be given several times.",
+    )(function)  # fmt: skip
+
+
+def adapter_option(function: F) -> F:
+    """--adapter DIR: one adapter that everything goes through."""
+    return click.option(
+        "--adapter", type=click.Path(path_type=Path), metavar="DIR", help="An adapter to put on the model."
+    )(function)
+
+
+def _named(context: Any, option: Any, given: tuple[str, ...]) -> dict[str, Path]:
+    named: dict[str, Path] = {}
+    for text in given:
+        name, equals, directory = text.partition("=")
+        if not (name and equals and directory):
+            raise click.BadParameter(f"{text!r} is not NAME=DIR")
+        if name in named:
+            raise click.BadParameter(f"the name {name!r} is given twice")
+        named[name] = Path(directory)
+    return named
+
+
 def trusted_parts(swaps: tuple[str, ...]) -> tuple[str, ...]:
     """The parts named by --swap, as a model records them: absolute `file.py:Name`."""
     parts = []
@@ -36,10 +63,14 @@ def trusted_parts(swaps: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @contextmanager
-def opened(model: Path, swaps: tuple[str, ...], dtype: str, **options: Any) -> Iterator[Any]:
-    """The engine over a model directory or run."""
+def opened(
+    model: Path, swaps: tuple[str, ...], dtype: str, *, adapter: Path | None = None, **options: Any
+) -> Iterator[Any]:
+    """The engine over a model directory or run. adapter: the one that everything goes through."""
     from .wiring import open_model
 
+    if adapter is not None:
+        options["default_adapter"] = adapter
     engine = open_model(model, trusted_parts=trusted_parts(swaps), dtype=dtype, **options)
     try:
         yield engine

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
-from .opening import model_options, opened
+from .opening import adapters_option, model_options, opened
 from .output import json_option, print_json
 
 
 @click.command()
 @model_options
+@adapters_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Anything but loopback needs a key.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: a free one.")
 @click.option("--key-file", type=click.Path(path_type=Path), help="File with the API key; else GROUNDUP_API_KEY.")
@@ -23,6 +24,7 @@ def command(
     model: Path,
     swaps: tuple[str, ...],
     dtype: str,
+    adapters: dict[str, Path],
     host: str,
     port: int,
     key_file: Path | None,
@@ -36,6 +38,7 @@ def command(
     \b
     Examples:
       groundup serve runs/quickstart
+      groundup serve runs/base --adapter french=runs/lora/model   (clients ask for the model "french")
       GROUNDUP_API_KEY=... groundup serve runs/quickstart --host 0.0.0.0 --port 8080
     """
     from ..core.errors import MissingDependency
@@ -53,5 +56,5 @@ def command(
         else:
             click.echo(f"serving {model} at {url}  (chat page: {url}/, API: {url}/v1, Ctrl-C ends)")
 
-    with opened(model, swaps, dtype, max_batch_size=max_batch_size) as engine:
+    with opened(model, swaps, dtype, adapters=adapters, max_batch_size=max_batch_size) as engine:
         serve(engine, config, ready)

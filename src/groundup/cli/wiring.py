@@ -39,6 +39,8 @@ def open_model(
     tokenizer: Any = None,
     chat_template: Any = None,
     like: Path | None = None,
+    adapters: Mapping[str, Path] | None = None,
+    default_adapter: Path | None = None,
     **options: Any,
 ) -> Any:
     """A model directory, a run, or a live model (with its tokenizer) as a Generator and Scorer: the engine. A reward model's
@@ -46,7 +48,8 @@ def open_model(
     (an EndpointConfig, its mapping, or `http(s)://host/v1#model`) as a Generator: the client, which the options do not concern.
 
     Close it when done. `options` are the fields of EngineConfig. A live model is shared, not copied: what an optimizer does to
-    its weights the next request sees. `like` is the model directory that it came from: it says what begins and ends a text.
+    its weights the next request sees. Of a directory, `adapters` are chosen by name and `default_adapter` is what requests without
+    a name go through. `like` is the model directory that it came from: it says what begins and ends a text.
     """
     endpoint = _endpoint(model)
     if endpoint is not None:
@@ -60,9 +63,19 @@ def open_model(
 
         if is_reward_model(model):
             return RewardScorer.load(model, trusted_parts=trusted_parts)
-        return Engine.load(
-            Path(model), config=EngineConfig(**{"dtype": "auto", **options}), trusted_parts=trusted_parts
+        engine = Engine.load(
+            Path(model),
+            config=EngineConfig(**{"dtype": "auto", **options}),
+            trusted_parts=trusted_parts,
+            adapters=adapters,
         )
+        if default_adapter is not None:
+            try:
+                engine.add_adapter("chosen", default_adapter, default=True)
+            except BaseException:
+                engine.close()
+                raise
+        return engine
     ends: dict[str, Any] = {}
     if like is not None:
         from ..engine.load import bos_of, eos_ids_of

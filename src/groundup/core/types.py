@@ -153,6 +153,8 @@ class Capabilities:
     max_context_tokens: int
     abilities: frozenset[str] = frozenset()
     """Of: chat, logprobs, score, seed, stop, adapters, probe (has probe(timeout_seconds) -> bool, a liveness check)."""
+    adapters: tuple[str, ...] = ()
+    """Names that `Request.adapter` may give (ability adapters)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

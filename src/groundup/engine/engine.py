@@ -4,7 +4,7 @@
 Log-probabilities are those of the model's unmodified logits (softmax at temperature 1, before penalties and filters), as
 OpenAI and vLLM give them.
 
-Leaves out, in this form: pages, prefix cache, speculative decoding, grammars, adapters.
+Leaves out, in this form: pages, a prefix cache between calls, speculative decoding, grammars.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ from ..core.types import Capabilities, Completion, Message, Request, ScoreReques
 from ..models.decoder import Decoder
 from ..models.directory import load_model, read_generation_config, resolve_model_directory
 from ..nn.protocols import Sampler
-from ..tokenizers.chat_template import load_chat_template
+from ..tokenizers.chat_ids import encode_rendered, render_chat
+from ..tokenizers.chat_template import ChatTemplate, load_chat_template
 from ..tokenizers.load import load_tokenizer
 from ..tokenizers.stream import StreamDecoder
+from .adapters import Adapters, base_of, is_adapter
 from .compiled import CompiledStep
 from .config import EngineConfig
 from .dtype import faster_dtype, in_dtype
@@ -98,7 +100,14 @@ class Engine:
         self._special_ids = frozenset(tokenizer.special_ids.values())
         # Outside of the no-grad calls, so that a training loop that shares the model may use the tables too.
         model.prepare_positions(self.max_context_tokens)
-        self._runner = ModelRunner(model, self.config.max_batch_size + 1, one_token=self._compiled(model))
+        self._adapters = Adapters(model)
+        self._runner = ModelRunner(
+            model,
+            self.config.max_batch_size + 1,
+            one_token=self._compiled(model),
+            choose=self._adapters.choose,
+            default_adapter=self._adapters.default,
+        )
         self._scheduler = Scheduler(
             self._runner,
             tokenizer,
@@ -117,20 +126,25 @@ class Engine:
         config: EngineConfig | None = None,
         trusted_parts: Collection[str] = (),
         samplers: Sequence[Sampler] = (),
+        adapters: Mapping[str, Path | str] | None = None,
     ) -> Engine:
         """An engine over a model directory, or over the newest one of a run. config None: dtype "auto".
+
+        adapters: directories of adapters on that model, by the names that requests choose them by. A path that is an adapter
+        itself opens the base that it names, and is what requests get that name none.
 
         trusted_parts: `file.py:Name` of the user's own parts that may be imported. Raises ArtifactError, ModelError or
         TokenizerError, naming the file, when something is missing, damaged or does not fit.
         """
-        directory = resolve_model_directory(Path(path))
+        own = Path(path) if is_adapter(Path(path)) else None
+        directory = resolve_model_directory(Path(path) if own is None else base_of(own))
         tokenizer = load_tokenizer(directory)
         config = config or EngineConfig(dtype="auto")
         dtype = {"bfloat16": torch.bfloat16, "float32": torch.float32}.get(config.dtype)
         model = load_model(directory, dtype=dtype, trusted_parts=trusted_parts)
         generation = read_generation_config(directory)
         bos_id, add_bos = bos_of(directory, generation, tokenizer)
-        return cls(
+        engine = cls(
             model,
             tokenizer,
             config=config,
@@ -138,9 +152,18 @@ class Engine:
             eos_ids=eos_ids_of(generation, tokenizer),
             bos_id=bos_id,
             add_bos=add_bos,
-            name=directory.name,
+            name=directory.name if own is None else own.name,
             samplers=samplers,
         )
+        try:
+            if own is not None:
+                engine.add_adapter("default", own, default=True)
+            for name, place in (adapters or {}).items():
+                engine.add_adapter(name, place)
+        except BaseException:
+            engine.close()
+            raise
+        return engine
 
     def _in_wanted_dtype(self, model: Decoder) -> Decoder:
         match self.config.dtype:
@@ -186,7 +209,15 @@ class Engine:
         abilities = {"logprobs", "score", "seed", "stop", "probe"}
         if self.chat_template is not None:
             abilities.add("chat")
-        return Capabilities(model=self.name, max_context_tokens=self.max_context_tokens, abilities=frozenset(abilities))
+        names = self._adapters.names
+        if names:
+            abilities.add("adapters")
+        return Capabilities(
+            model=self.name,
+            max_context_tokens=self.max_context_tokens,
+            abilities=frozenset(abilities),
+            adapters=names,
+        )
 
     # Generator
 
@@ -238,10 +269,7 @@ class Engine:
     def _prepare(self, index: int, request: Request, job: Job) -> Running:
         params = request.params
         check_params(params, vocab_size=self._vocab_size)
-        if request.adapter is not None:
-            raise RequestError(
-                f"adapter: this model has no adapter {request.adapter[:80]!r}", param="adapter", code="unknown_adapter"
-            )
+        adapter = self._adapters.wanted(request.adapter)
         ids = self.prompt_ids(request)
         check_length(len(ids), params.max_tokens, self.max_context_tokens)
         return Running(
@@ -253,6 +281,7 @@ class Engine:
             decoder=StreamDecoder(self.tokenizer, skip=self._special_ids),
             eos_ids=self.eos_ids,
             cancel=request.cancel,
+            adapter=adapter,
         )
 
     def prompt_ids(self, request: Request) -> list[int]:
@@ -294,9 +323,15 @@ class Engine:
                 param="template",
                 code="invalid_value",
             )
-        text = self.chat_template.render(messages, **{"add_generation_prompt": True, **variables})
-        self._check_text_length(text)
-        return self.tokenizer.encode(text, allow_special=True)
+        given = {"add_generation_prompt": True, **variables}
+        if not isinstance(self.chat_template, ChatTemplate):
+            text = self.chat_template.render(messages, **given)
+            self._check_text_length(text)
+            return self.tokenizer.encode(text, allow_special=True)
+        # As a training run makes them: control tokens written in a message are ordinary text.
+        rendered = render_chat(self.chat_template, self.tokenizer, messages, **given)
+        self._check_text_length(rendered.text)
+        return encode_rendered(self.tokenizer, rendered)
 
     def _check_text_length(self, text: str) -> None:
         most = self.max_context_tokens * _LONGEST_TOKEN_BYTES
@@ -383,12 +418,26 @@ class Engine:
                 new = self._source
             if new is not None:
                 with torch.no_grad():
-                    self._model.load_state_dict(new.state_dict() if isinstance(new, torch.nn.Module) else new)
+                    self._adapters.load_base(new.state_dict() if isinstance(new, torch.nn.Module) else new)
             self._scheduler.weights_version += 1
             self._scheduler.read_again()
             return self._scheduler.weights_version
 
         return self._scheduler.call(swap)
+
+    def add_adapter(self, name: str, directory: Path | str, *, default: bool = False) -> None:
+        """Put an adapter (PEFT's files) on the model, for requests that name it; those running go on undisturbed.
+
+        default: also for requests that name none, and for scoring. With dtype "model" it is put on the model that was given.
+        Raises ArtifactError or ModelError where it is damaged or does not fit.
+        """
+
+        def put() -> None:
+            self._adapters.add(name, Path(directory))
+            if default:
+                self._adapters.default = self._runner.default_adapter = name
+
+        self._scheduler.call(put)
 
     @property
     def weights_version(self) -> int:

@@ -9,7 +9,7 @@ Letters: B rows of a call, R rows of the pool, T new tokens, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -65,8 +65,19 @@ class ModelRunner:
     The rows of a call may be any slice of the pool; a row whose length is 0 begins a new sequence.
     """
 
-    def __init__(self, model: Decoding, rows: int, *, one_token: OneToken | None = None) -> None:
+    def __init__(
+        self,
+        model: Decoding,
+        rows: int,
+        *,
+        one_token: OneToken | None = None,
+        choose: Callable[[Sequence[str | None]], AbstractContextManager[None]] = lambda rows: nullcontext(),
+        default_adapter: str | None = None,
+    ) -> None:
+        """choose: gives each row of the calls inside it its adapter. default_adapter: that of scoring."""
         self.model = model
+        self.choose = choose
+        self.default_adapter = default_adapter
         self.rows = rows
         self.memories = model.init_memories(rows)
         self.one_token = one_token if one_token is not None and one_token.accepts(self.memories) else None
@@ -109,15 +120,17 @@ class ModelRunner:
         *,
         logits: bool,
         stems: Stems | None = None,
+        adapters: Sequence[str | None] = (),
     ) -> Tensor | None:
         """Feed ids [B][<= T] behind `lengths` [B] tokens of the rows from `first_row` on.
 
         Returns float32 logits [B, V] of each row's last id, or None if they are not wanted. Rows of less than T ids are
         padded (only where `rewinds`). stems: what a fast step may use.
+        adapters: the adapter of each row; () is the base for all. The fast step is for the base alone.
         """
-        if logits and self.one_token is not None and all(len(row) == 1 for row in ids):
+        if logits and self.one_token is not None and not any(adapters) and all(len(row) == 1 for row in ids):
             return self.one_token(self.memories, [row[0] for row in ids], lengths, first_row, stems)
-        with evaluating(self.model), torch.no_grad():
+        with self.choose(adapters), evaluating(self.model), torch.no_grad():
             state = SequenceState(
                 self.memories,
                 torch.tensor(lengths, dtype=torch.long),
@@ -136,7 +149,7 @@ class ModelRunner:
 
     def full(self, ids: Tensor, pick: Callable[[LMOutput], Tensor]) -> Tensor:
         """A forward pass without memory over ids [B, T], for scoring."""
-        with evaluating(self.model), torch.no_grad():
+        with self.choose((self.default_adapter,)), evaluating(self.model), torch.no_grad():
             return pick(self.model(ids))
 
 

@@ -438,7 +438,11 @@ class Scheduler:
         start, length = rows[0].row_tokens, max(len(s.ids) for s in rows)
         end = min(length, start + max(1, self.config.prefill_chunk_tokens // len(rows)))
         logits = self.runner.step(
-            [s.ids[start:end] for s in rows], [start] * len(rows), len(self._active), logits=end == length
+            [s.ids[start:end] for s in rows],
+            [start] * len(rows),
+            len(self._active),
+            logits=end == length,
+            adapters=[s.adapter for s in rows],
         )
         for sequence in rows:
             sequence.row_tokens = min(end, len(sequence.ids))
@@ -468,7 +472,12 @@ class Scheduler:
             self._stems = self._find_stems(rows)
         plan = self._plan
         logits = self.runner.step(
-            [[s.ids[-1]] for s in rows], [s.row_tokens for s in rows], 0, logits=True, stems=self._stems
+            [[s.ids[-1]] for s in rows],
+            [s.row_tokens for s in rows],
+            0,
+            logits=True,
+            stems=self._stems,
+            adapters=[s.adapter for s in rows],
         )
         assert logits is not None
         self._steps += 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import time
 from collections.abc import Callable
@@ -39,6 +40,21 @@ class Service:
         self.bridge = Bridge(generator, max_waiting=config.max_waiting)
         self.model = config.model or generator.capabilities.model
         self.started = int(time.time())
+
+    def adapter_of(self, model: str) -> str | None:
+        """What `Request.adapter` is for the `model` that a client names; RequestError (404) if it is not served."""
+        if model == self.model:
+            return None
+        adapters = self.generator.capabilities.adapters
+        if model not in adapters:
+            names = ", ".join(map(repr, (self.model, *adapters)))
+            raise RequestError(
+                f"the model {model[:80]!r} is not served here; this server has {names}",
+                param="model",
+                code="model_not_found",
+                status=404,
+            )
+        return model
 
 
 class Generate:
@@ -77,20 +93,9 @@ class Generate:
         body = read_object(raw)
         if self.chat:
             chat = parse(ChatRequest, body)
-            self._served(chat.model)
-            return chat_job(chat, able, config)
+            return _with_adapter(chat_job(chat, able, config), self.service.adapter_of(chat.model))
         text = parse(CompletionRequest, body)
-        self._served(text.model)
-        return completion_job(text, able, config)
-
-    def _served(self, model: str) -> None:
-        if model != self.service.model:
-            raise RequestError(
-                f"the model {model[:80]!r} is not served here; this server has {self.service.model!r}",
-                param="model",
-                code="model_not_found",
-                status=404,
-            )
+        return _with_adapter(completion_job(text, able, config), self.service.adapter_of(text.model))
 
     async def _whole(self, job: Job, dialect: Any, stream: Stream, gone: asyncio.Task[None], send: Send) -> None:
         choices = [Choice() for _ in job.requests]
@@ -156,6 +161,12 @@ def _finished(tally: Tally, job: Job) -> None:
         raise RuntimeError(f"the generator finished {tally.finished} of {len(job.requests)} requests")
 
 
+def _with_adapter(job: Job, adapter: str | None) -> Job:
+    if adapter is None:
+        return job
+    return dataclasses.replace(job, requests=tuple(dataclasses.replace(r, adapter=adapter) for r in job.requests))
+
+
 async def _gone(receive: Receive) -> None:
     """Returns when the client has left."""
     while (await receive())["type"] != "http.disconnect":
@@ -170,18 +181,25 @@ class Models:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         service = self.service
+        able = service.generator.capabilities
         card = {
             "id": service.model,
             "object": "model",
             "created": service.started,
             "owned_by": "groundup",
-            "max_model_len": service.generator.capabilities.max_context_tokens,
+            "max_model_len": able.max_context_tokens,
         }
+        # As vLLM lists them: an adapter is a model whose parent is the base.
+        cards = [
+            card,
+            *({**card, "id": name, "parent": service.model} for name in able.adapters if name != service.model),
+        ]
         wanted = scope["path_params"].get("model")
+        found = [c for c in cards if c["id"] == wanted]
         if wanted is None:
-            await send_json(send, {"object": "list", "data": [card]})
-        elif wanted == service.model:
-            await send_json(send, card)
+            await send_json(send, {"object": "list", "data": cards})
+        elif found:
+            await send_json(send, found[0])
         else:
             error = RequestError(
                 f"the model {wanted[:80]!r} is not served here", param="model", code="model_not_found", status=404
