@@ -80,3 +80,13 @@ def test_wrong_data_is_named(tmp_path: Path, inputs: dict[str, Path]) -> None:
         run_stage(tmp_path, inputs, {"data": "judged", "objective": {"type": "dpo"}, "num_steps": 1})
     with pytest.raises(DataError, match="something to compare within 5 tokens"):
         run_stage(tmp_path, inputs, {"objective": {"type": "dpo"}, "num_steps": 1, "context_tokens": 5})
+
+
+@pytest.mark.row("9.2")
+def test_an_adapter_is_compared_with_the_model_without_it(tmp_path: Path, inputs: dict[str, Path]) -> None:
+    stage = {"objective": {"type": "dpo", "beta": 0.5}, "num_steps": 30, "optimizer": {"type": "adamw", "lr": 0.02}}
+    adapter = {"type": "lora", "r": 4}
+    figures, made = run_stage(tmp_path, inputs, {**stage, "adapter": adapter})
+    assert figures["trained_parameters"] < figures["parameters"] / 2
+    assert figures["history"][-1]["val_rewards/accuracies"] >= 0.8
+    load_model(made, verify=False)

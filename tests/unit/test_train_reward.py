@@ -75,6 +75,15 @@ def test_pairs(tmp_path: Path, inputs: dict[str, Path]) -> None:
     assert reliability(margins.tolist()).accuracy == 1.0
 
 
+def test_an_adapter_is_merged_into_what_is_saved(tmp_path: Path, inputs: dict[str, Path]) -> None:
+    stage = {"data": "pairs", "objective": {"type": "reward"}, "adapter": {"type": "lora", "r": 4}, "num_steps": 30}
+    figures, made = run_stage(tmp_path, inputs, {**stage, "optimizer": {"type": "adamw", "lr": 0.02}})
+    scorer = open_model(made)
+    good, bad = scorer.scores([talk("abc"), talk("def")])
+    assert good > bad and figures["history"][-1]["val_accuracy"] >= 0.8
+    assert not any("lora" in name for name, _ in scorer.model.named_parameters())
+
+
 def test_grades(tmp_path: Path, inputs: dict[str, Path]) -> None:
     stage = {"data": "graded", "objective": {"type": "reward_ordinal", "num_grades": 4}, "num_steps": 80}
     figures, made = run_stage(tmp_path, inputs, stage)

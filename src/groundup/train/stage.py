@@ -115,8 +115,10 @@ class TrainStage:
             finally:
                 if sampler is not None:
                     sampler.close()
+            # Before saving, which may merge an adapter: then nothing could tell what was trained.
+            figures = self._figures(result, plan, settings, training)
             training.save(context.directory)
-            return self._figures(result, plan, settings, training)
+            return figures
         finally:
             training.close()
 
