@@ -10,6 +10,7 @@ from importlib import import_module
 from ...core.config import Use, node
 from ...objectives.causal import CausalConfig
 from ...objectives.heads import ClassificationConfig, SpanConfig, TaggingConfig
+from ...objectives.infill import InfillConfig
 from ...objectives.policy import GRPOConfig, PPOConfig, ReinforceConfig, RLOOConfig
 from ...objectives.preference import DPOConfig, IPOConfig, KTOConfig, ORPOConfig, SimPOConfig
 from ...objectives.reward import BradleyTerryConfig, MultiObjectiveConfig, OrdinalConfig
@@ -21,11 +22,12 @@ _PREFERENCE = (DPOConfig, IPOConfig, ORPOConfig, SimPOConfig, KTOConfig)
 _REWARD = (BradleyTerryConfig, OrdinalConfig, MultiObjectiveConfig)
 _POLICY = (GRPOConfig, RLOOConfig, ReinforceConfig, PPOConfig)
 
-ObjectiveNode = node(CausalConfig, SFTConfig, *_HEADS, *_PREFERENCE, *_REWARD, *_POLICY)
+ObjectiveNode = node(CausalConfig, SFTConfig, InfillConfig, *_HEADS, *_PREFERENCE, *_REWARD, *_POLICY)
 
 METHODS: dict[type, str] = {
     CausalConfig: "windows",
     SFTConfig: "conversations",
+    InfillConfig: "infill",
     **dict.fromkeys(_PREFERENCE, "preference"),
     **dict.fromkeys(_REWARD, "reward"),
     **dict.fromkeys(_POLICY, "policy"),
