@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, ClassVar, Literal
 
 from ...core.errors import ConfigError
@@ -66,7 +67,7 @@ class ReasoningTraces:
         good = asked = 0
         seen: set[str] = set()
         while good < count and asked < limit:
-            batch = [e for e, _ in zip(examples, range(min(self.asking.batch_size, limit - asked)))]
+            batch = list(islice(examples, min(self.asking.batch_size, limit - asked)))
             if not batch:
                 return
             hint = self.instruction.replace("{", "{{").replace("}", "}}")
