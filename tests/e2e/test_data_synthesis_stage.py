@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from click.testing import CliRunner
@@ -12,13 +14,15 @@ from click.testing import CliRunner
 from faulty_endpoint import PIECES, Behaviour, FaultyEndpoint
 from groundup.cli.main import cli
 from groundup.cli.wiring import STAGES, open_model
-from groundup.core.artifact import read_json, verify
+from groundup.core.artifact import read_json, verify, write_text
 from groundup.core.errors import ConfigError, DataError, RequestError
 from groundup.core.recipe import load_recipe, run_recipe
+from groundup.core.types import ScoreRequest
 from groundup.data.messages import read_examples
 from groundup.data.split import SPLITS
 from groundup.server import ServerConfig, ServerThread, create_app
 from scripted_generator import Scripted
+from small_engine import small_engine
 
 pytestmark = pytest.mark.row("8.3")
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "synthesize.yaml"
@@ -122,6 +126,71 @@ def test_faults_on_the_way_change_nothing(tmp_path: Path) -> None:
         run(tmp_path / "rough", *personas(rough.url))
     assert len(rough.bodies) == 25
     assert rows_of(tmp_path / "calm" / "made") == rows_of(tmp_path / "rough" / "made")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedModel:
+    """A stage that stands for a trained model; the opener gives the engine."""
+
+    type: Literal["named_model"] = "named_model"
+    kind = "model"
+
+    def inputs(self) -> tuple[str, ...]:
+        return ()
+
+    def fingerprint(self) -> str:
+        return ""
+
+    def run(self, context: Any) -> dict[str, Any]:
+        write_text(context.directory / "name.txt", "tiny")
+        return {}
+
+
+@pytest.mark.row("8.4")
+def test_a_model_of_the_run_is_asked_and_scores(tmp_path: Path) -> None:
+    """The real engine over a tiny random decoder: it solves nothing, so that all its traces are refused with their reason;
+    the rows from templates that its score lets by are those of the formula.
+    """
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(
+        "model: {type: named_model}\n"
+        "made:\n"
+        "  type: synthesize\n"
+        "  model: model\n"
+        "  num_rows: 8\n"
+        "  makers:\n"
+        "  - {type: reasoning_traces, samples: 2, attempts_per_row: 1, asking: {max_tokens: 8, batch_size: 4}}\n"
+        "  - {type: template_conversations, max_turns: 2}\n"
+        "  filters: [{type: model_score, max_ifd: 1.0, batch_size: 4}]\n"
+    )
+    opened = []
+
+    def opener(path: Path, **options: Any) -> Any:
+        assert (path / "name.txt").is_file()
+        opened.append(small_engine())
+        return opened[-1]
+
+    table = {**STAGES, "named_model": f"{__name__}:NamedModel"}
+    report = run_recipe(load_recipe(recipe, table), tmp_path / "run", open_model=opener)
+    figures = report["stages"]["made"]["figures"]
+    assert figures["usage"]["completions"] == 16 and figures["usage"]["completion_tokens"] > 16
+    assert figures["makers"][0]["good"] == 0 and figures["makers"][0]["refused"] == 16
+    made = tmp_path / "run" / "made"
+    rows = rows_of(made)
+    dropped = [json.loads(line) for line in (made / "dropped.jsonl").read_text().splitlines()]
+    assert len(rows) + len(dropped) == 24
+    engine = small_engine()
+    for row, kept in [*((row, True) for row in rows), *((row["row"], False) for row in dropped[16:])]:
+        *before, last = row["messages"]
+        answer = " " + last["content"]
+        context = "".join(f"{m['role'].capitalize()}: {m['content']}\n\n" for m in before) + "Assistant:"
+        a, b = engine.logprobs([ScoreRequest(context=c, continuation=answer) for c in (context, "")])
+        # This model has no token that begins texts: the answer's first byte has no score without the question.
+        assert len(b.logprobs) == len(a.logprobs) - 1 == len(answer) - 1
+        ifd = math.exp((b.total - sum(a.logprobs[1:])) / len(b.logprobs))
+        assert (ifd <= 1.0) == kept or abs(ifd - 1.0) < 1e-4
+    assert len(opened) == 2
+    engine.close()
 
 
 def test_what_cannot_work_is_said_before_the_run(tmp_path: Path) -> None:

@@ -143,7 +143,10 @@ class Fixed:
 
     def _one(self, request: ScoreRequest) -> TokenLogprobs:
         mean = self.means[bool(request.context), str(request.continuation).strip()]
-        return TokenLogprobs(token_ids=(1, 2, 3, 4), logprobs=(mean - 0.5, mean + 0.5, mean, mean))
+        # Alone, the first token has no score, as in a model without a beginning-of-text token.
+        if not request.context:
+            return TokenLogprobs(token_ids=(2, 3, 4), logprobs=(mean + 0.5, mean - 0.5, mean))
+        return TokenLogprobs(token_ids=(1, 2, 3, 4), logprobs=(mean, mean + 0.5, mean, mean - 0.5))
 
 
 def test_model_score_is_the_formula() -> None:

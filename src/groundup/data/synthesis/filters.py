@@ -213,8 +213,8 @@ class ModelScore:
         for start in range(0, len(order), self.batch_size):
             part = order[start : start + self.batch_size]
             pairs = [pair for i in part if (pair := judged[i]) is not None]
-            with_context = _mean_logprobs(scorer, pairs)
-            alone = _mean_logprobs(scorer, [("", answer) for _, answer in pairs])
+            with_context = _logprobs(scorer, pairs)
+            alone = _logprobs(scorer, [("", answer) for _, answer in pairs])
             faults |= {i: self._fault(a, b) for i, a, b in zip(part, with_context, alone)}
         for i, made in enumerate(every):
             fault = faults.get(i)
@@ -222,8 +222,13 @@ class ModelScore:
                 fault = ("no answer to score", "")
             yield made.drop(self.type, *fault) if fault else made
 
-    def _fault(self, conditioned: float, alone: float) -> tuple[str, str] | None:
-        perplexity, ifd = math.exp(-conditioned), math.exp(alone - conditioned)
+    def _fault(self, conditioned: Sequence[float], alone: Sequence[float]) -> tuple[str, str] | None:
+        # A model without a token that begins texts cannot score the first token of an answer alone.
+        same = min(len(conditioned), len(alone))
+        if not same:
+            return "no answer to score", ""
+        perplexity = math.exp(-sum(conditioned) / len(conditioned))
+        ifd = math.exp((sum(alone[-same:]) - sum(conditioned[-same:])) / same)
         if self.max_perplexity is not None and perplexity > self.max_perplexity:
             return "perplexity", f"{perplexity:.1f}, at most {self.max_perplexity}"
         if ifd > self.max_ifd:
@@ -240,9 +245,9 @@ def _last_answer(made: Made) -> tuple[str, str] | None:
     return written_out(before), f" {last['content'].strip()}"
 
 
-def _mean_logprobs(scorer: Scorer, pairs: Sequence[tuple[str, str]]) -> list[float]:
+def _logprobs(scorer: Scorer, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, ...]]:
     scores = scorer.logprobs([ScoreRequest(context=context, continuation=answer) for context, answer in pairs])
-    return [score.total / max(1, len(score.logprobs)) for score in scores]
+    return [score.logprobs for score in scores]
 
 
 FilterNode = node(Heuristics, ExactCopies, NearCopies, Crowding, ModelScore)
