@@ -20,8 +20,8 @@ _MIN_MEMORY_BYTES = 64 << 20
 class Limits:
     """What one program may use at most, with all it starts."""
 
-    seconds: float = 5.0
-    """On the clock."""
+    seconds: float = 10.0
+    """On the clock: for programs that wait. More than cpu_seconds, so that a loaded machine does not end the others."""
     cpu_seconds: float = 5.0
     """Of the processor, per process; rounded up to whole seconds."""
     memory_bytes: int = 512 << 20

@@ -7,7 +7,7 @@ import os
 import sys
 
 from . import program
-from .launcher import set_limits, write_files
+from .allowance import set_limits, write_files
 
 
 def main(job_file: int, results: int) -> None:

@@ -21,7 +21,6 @@ import contextlib
 import fcntl
 import gc
 import json
-import math
 import operator  # noqa: F401
 import os
 import resource
@@ -33,12 +32,12 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from . import kernel, landlock, program, seccomp, tree
+from .allowance import set_limits, write_files
 
 # The user that programs run as inside; which user of the host that is, see `_spare_identity`.
 _INSIDE_ID = 1000
 _MESSAGE_BYTES = 65536
 _HIGH = 100  # descriptors are moved here while 0 to 3 are placed
-_OPEN_FILES = 64
 _THREADS = 16
 _WATCHERS = 2  # the entry process and init are the same user's as the program
 
@@ -266,15 +265,6 @@ def _failed(report: int, error: BaseException) -> NoReturn:
     os._exit(1)
 
 
-def write_files(files: dict[str, str]) -> None:
-    """Put the job's files (relative name, content in Latin-1 so that any byte fits) into the working directory."""
-    for name, content in files.items():
-        if os.path.dirname(name):
-            os.makedirs(os.path.dirname(name), exist_ok=True)
-        with open(name, "wb") as file:
-            file.write(content.encode("latin-1"))
-
-
 def _report_end(child: int, report: int, started: float, seconds: float) -> NoReturn:
     """In init: wait for the program, no longer than its time, and say how it ended. The orphans it left are reaped too."""
     end, ended_by = started + seconds, "exit"
@@ -332,24 +322,3 @@ def _confine(limits: dict[str, Any], rules: bytes) -> None:
     kernel.no_new_privileges()
     landlock.restrict(("/tmp", "/dev/null"))
     seccomp.install(rules)
-
-
-def set_limits(limits: dict[str, Any], *, tasks: int | None) -> None:
-    """The rlimits of one program. tasks: how many processes and threads its user may have, None to leave that alone."""
-    cpu = max(1, math.ceil(limits["cpu_seconds"]))
-    wanted = {
-        resource.RLIMIT_CPU: (cpu, cpu + 1),
-        resource.RLIMIT_AS: limits["memory_bytes"] // max(1, int(limits["processes"])),
-        resource.RLIMIT_FSIZE: limits["file_bytes"],
-        resource.RLIMIT_NOFILE: _OPEN_FILES,
-        # Not 0: a core_pattern that pipes ignores it, and would start a program of the host. The kernel takes 1 for "none at all".
-        resource.RLIMIT_CORE: 1,
-    }
-    if tasks is not None:
-        wanted[resource.RLIMIT_NPROC] = tasks
-    for kind, value in wanted.items():
-        soft, hard = value if isinstance(value, tuple) else (value, value)
-        most = resource.getrlimit(kind)[1]
-        if most != resource.RLIM_INFINITY:
-            soft, hard = min(soft, most), min(hard, most)
-        resource.setrlimit(kind, (soft, hard))
