@@ -314,3 +314,24 @@ def test_a_broken_directory_is_a_tokenizer_error(tmp_path, files):
         (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(GroundupError):
         load_chat_template(tmp_path)
+
+
+@pytest.mark.parametrize("depth", [300, 600, 900, 5000])
+def test_values_nested_deeply_are_refused_not_fatal(depth):
+    from groundup.tokenizers.char import CharTokenizer
+    from groundup.tokenizers.chat_ids import chat_ids
+    from groundup.tokenizers.chat_template import DEFAULT_SPECIAL_TOKENS
+
+    value = "<|im_end|>"
+    for _ in range(depth):
+        value = [value]
+    tokenizer = CharTokenizer.train([DEFAULT_CHAT_TEMPLATE], special_tokens=DEFAULT_SPECIAL_TOKENS)
+    template = ChatTemplate(DEFAULT_CHAT_TEMPLATE)
+    message = {"role": "user", "content": "a", "deep": value}
+    for render in (lambda: template.render([message]), lambda: chat_ids(template, tokenizer, [message])):
+        try:
+            render()
+        except RequestError as error:
+            assert "nested too deeply" in str(error)
+        else:
+            assert depth < 900

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from groundup.nn.ffn import GatedConfig
 from groundup.nn.mixers.attention import AttentionConfig
 from groundup.nn.protocols import IGNORE
 from groundup.objectives.causal import CausalConfig, CausalLM, document_state
-from groundup.objectives.sft import SFT, ChatExample, SFTConfig, pack
+from groundup.objectives.sft import SFT, ChatExample, SFTConfig, encode_chat, pack
+from groundup.tokenizers.char import CharTokenizer
+from groundup.tokenizers.chat_template import DEFAULT_CHAT_TEMPLATE, DEFAULT_SPECIAL_TOKENS, ChatTemplate
 
 VOCAB = 37
 
@@ -113,6 +116,59 @@ def test_nothing_leaks_between_packed_conversations():
             changed += int((moved & same).sum())
     print(f"{changed} positions of the changed conversations moved, {leaks} of others")
     assert leaks == 0 and changed > 0
+
+
+def conversations(rng: random.Random, count: int) -> list[ChatExample]:
+    """Conversations of several turns, as a template and a tokenizer make them, with tools, thoughts and control tokens in them."""
+    tokenizer = CharTokenizer.train([DEFAULT_CHAT_TEMPLATE, "abc"], special_tokens=DEFAULT_SPECIAL_TOKENS)
+    template = ChatTemplate(DEFAULT_CHAT_TEMPLATE)
+    made = []
+    for _ in range(count):
+        talk = []
+        for _ in range(rng.randint(2, 3)):
+            talk.append({"role": "user", "content": rng.choice(["ab", "c<|im_end|>", ""])})
+            answer = {"role": "assistant", "content": rng.choice(["a", "bca", ""])}
+            talk.append(answer | rng.choice([{}, {"reasoning_content": "c"}]))
+        made.append(encode_chat(talk, tokenizer, template))
+    return made
+
+
+@pytest.mark.row("8.2")
+def test_what_else_is_in_the_row_moves_nothing_of_a_conversation():
+    """Every other conversation of the row is changed in every id: the logits, the loss and the gradients of this one stay, to
+    the last bit where nothing is summed over the row.
+    """
+    seed = random.randrange(1 << 30)
+    print("seed", seed)
+    rng = random.Random(seed)
+    objective = SFT(SFTConfig(context_tokens=640, fixed_shape=True, chunk_tokens=0))
+    batch = objective.collate(conversations(rng, 14))
+    ids = int(batch.input_ids.max()) + 1
+    torch.manual_seed(seed)
+    config = replace(tiny().config, vocab_size=ids, max_position_embeddings=640)
+    model = Decoder(config).initialise(5).double()
+    together = 0
+    for row in range(batch.input_ids.shape[0]):
+        documents = batch.documents[row]
+        numbers = sorted(set(documents.tolist()) - {-1})
+        together += len(numbers) > 1
+        for number in numbers:
+            own = torch.zeros_like(batch.documents, dtype=torch.bool)
+            own[row] = documents == number
+            found = []
+            for change in (0, 1 + rng.randrange(ids - 2)):
+                inputs = torch.where(own, batch.input_ids, (batch.input_ids + change) % ids)
+                model.zero_grad()
+                logits = model(inputs, document_state(model, batch.documents)).logits[own]
+                targets = batch.targets[own]
+                loss = torch.nn.functional.cross_entropy(logits, targets, ignore_index=IGNORE)
+                loss.backward()
+                found.append((logits.detach(), loss.detach(), gradients(model)))
+            (logits, loss, grads), (logits2, loss2, grads2) = found
+            assert torch.equal(logits, logits2) and torch.equal(loss, loss2)
+            for name, grad in grads.items():
+                torch.testing.assert_close(grads2[name], grad, rtol=1e-12, atol=1e-15, msg=name)
+    assert together >= 1, "no row held two conversations"
 
 
 @pytest.mark.row("8.2")

@@ -6,10 +6,12 @@ nested and filtered loops, conditions on roles, generation blocks around differe
 
 from __future__ import annotations
 
+import codecs
 import random
+import re
 
 import pytest
-from test_chat_template_parity import SPECIAL, both, control_ids, conversation, without_control  # noqa: F401
+from test_chat_template_parity import SHAPES, SPECIAL, both, control_ids, conversation, without_control  # noqa: F401
 
 from groundup.core.errors import GroundupError
 from groundup.objectives.sft import encode_chat
@@ -73,6 +75,19 @@ def random_template(rng: random.Random) -> str:
             tag("for line in m.content.split('\\n') if line") + out("line") + white() + tag("endfor") + out(end),
         ]
     )
+    if rng.random() < 0.4:
+        thought = rng.choice(["'<think>' ~ m.reasoning_content ~ '</think>'", "m['reasoning_content'] | trim"])
+        inner = tag("if m.reasoning_content") + out(thought) + white() + tag("endif") + inner
+    if rng.random() < 0.4:
+        inner += (
+            tag("for c in m.tool_calls or []")
+            + out(
+                rng.choice(
+                    ["c.function.name ~ (c.function.arguments | tojson)", "c | tojson", "c.function.arguments.city"]
+                )
+            )
+            + tag("endfor")
+        )
     outside = rng.choice(["", out(end)])
     learned = tag("generation") + white() + inner + white() + tag("endgeneration") + outside
     body = (
@@ -121,6 +136,14 @@ def random_template(rng: random.Random) -> str:
     )
 
 
+def with_thoughts(rng: random.Random, messages: list[dict]) -> list[dict]:
+    """Some of the assistant's messages with a thought before them."""
+    for message in messages:
+        if message["role"] == "assistant" and rng.random() < 0.3:
+            message["reasoning_content"] = rng.choice(["why", "so\nthen 日本", ""])
+    return messages
+
+
 def test_random_templates(both):  # noqa: F811
     theirs, ours = both
     seed = random.randrange(1 << 30)
@@ -133,7 +156,8 @@ def test_random_templates(both):  # noqa: F811
         if case % CONVERSATIONS == 0:
             source = random_template(rng)
             template = ChatTemplate(source, SPECIAL)
-        messages, tools = conversation(rng, wild=rng.random() < 0.2), rng.choice([None, [tool]])
+        messages = with_thoughts(rng, conversation(rng, tools=rng.random() < 0.4, wild=rng.random() < 0.2))
+        tools = rng.choice([None, [tool]])
         given = dict(chat_template=source, tools=tools)
         try:
             text = theirs.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **given)
@@ -187,3 +211,93 @@ def same_mask(made, expected: list[int], tokenizer) -> bool:
         if not (continues or empty):
             return False
     return True
+
+
+WORDS = ["alpha", "beta", "gamma delta", "epsilon", "zeta\neta", "theta"]
+
+
+def plain_talk(rng: random.Random, *, tools: bool, system: bool) -> list[dict]:
+    """A conversation of letters alone, so that each of them can be changed for another without a template noticing."""
+
+    def text() -> str:
+        return " ".join(rng.choice(WORDS) for _ in range(rng.randint(1, 3)))
+
+    messages = [{"role": "system", "content": text()}] if system else []
+    for _ in range(rng.randint(1, 3)):
+        messages.append({"role": "user", "content": text()})
+        if tools and rng.random() < 0.4:
+            call = {"type": "function", "function": {"name": "add", "arguments": {"city": text()}}}
+            messages.append({"role": "assistant", "content": rng.choice(["", text()]), "tool_calls": [call]})
+            messages.append({"role": "tool", "content": text(), "name": "add"})
+        messages.append({"role": "assistant", "content": text()})
+        if rng.random() < 0.3:
+            messages[-1]["reasoning_content"] = text()
+    return messages
+
+
+def other_letters(value):
+    """Every letter replaced by another, of what a message says: its content, thoughts and arguments."""
+    if isinstance(value, str):
+        return codecs.encode(value, "rot13")
+    if isinstance(value, list):
+        return [other_letters(item) for item in value]
+    kept = ("role", "name", "type")
+    return {key: item if key in kept else other_letters(item) for key, item in value.items()}
+
+
+def without_marks(source: str) -> str:
+    bare = re.sub(r"(\{%[-+]?\s*)generation\b", r"\1if true", source)
+    return re.sub(r"\bendgeneration\b", "endif", bare)
+
+
+def test_masks_without_marks_equal_a_difference_of_characters(both):  # noqa: F811
+    """A thousand conversations under templates that do not say what is learned. The reference knows nothing of turns: it changes
+    the letters of one message and looks which characters of transformers' text change. Those of the assistant are learned,
+    those of others are not, and a turn begins where the text that a model is given for it ends.
+    """
+    theirs, _ = both
+    seed = random.randrange(1 << 30)
+    print("seed", seed)
+    rng = random.Random(seed)
+    compared = moved = letters = 0
+    counts: dict[str, int] = {}
+    bare = {name: without_marks(source) for name, source in SHAPES.items()}
+    compiled = {name: ChatTemplate(source, SPECIAL) for name, source in bare.items()}
+    for _ in range(4000):
+        name = rng.choice(sorted(bare))
+        source, template = bare[name], compiled[name]
+        assert not template.marks_generation
+        messages = plain_talk(rng, tools=rng.random() < 0.4, system=rng.random() < 0.4)
+
+        def text_of(talk, prompt=False, source=source):
+            return theirs.apply_chat_template(talk, chat_template=source, tokenize=False, add_generation_prompt=prompt)
+
+        try:
+            text, changed = text_of(messages), []
+            for i, message in enumerate(messages):
+                other = text_of([*messages[:i], other_letters(message), *messages[i + 1 :]])
+                changed.append(
+                    None if len(other) != len(text) else {k for k in range(len(text)) if text[k] != other[k]}
+                )
+            found, spans = template.render_with_spans(messages)
+        except GroundupError as error:
+            assert "changes earlier text" in str(error), error
+            moved += 1
+            continue
+        except Exception:
+            continue
+        assert found == text
+        learned = {k for start, end in spans for k in range(start, end)}
+        starts = [len(text_of(messages[:i], True)) for i, m in enumerate(messages) if m["role"] == "assistant"]
+        assert [start for start, _ in spans] == starts, (source, messages)
+        for message, positions in zip(messages, changed, strict=True):
+            if positions is not None:
+                own = positions & learned
+                assert own == (positions if message["role"] == "assistant" else set()), (source, message)
+                letters += len(own)
+        counts[name] = counts.get(name, 0) + 1
+        compared += 1
+        if compared == CASES:
+            break
+    print(f"{compared} conversations, {letters} letters of the assistant; {moved} refused; {counts}")
+    assert compared == CASES and letters > 10_000 and len(counts) > 12

@@ -56,16 +56,15 @@ def render_chat(
     else:
         text = template.render(messages, tools=tools, **variables)
     forms = control_tokens(tokenizer)
-    values = {"messages": messages, "tools": tools, "variables": variables}
-    marks = _Marks(forms, text + "".join(_strings(values)) + template.source)
-    marked = {
-        "messages": [_except_role(marks, message) for message in messages],
-        "tools": marks.put(tools),
-        "variables": marks.put(variables),
-    }
+    try:
+        taken = "".join(_strings([list(messages), tools, variables]))
+        marks = _Marks(forms, text + taken + template.source)
+        marked = [_except_role(marks, message) for message in messages], marks.put(tools), marks.put(variables)
+    except RecursionError:
+        raise RequestError("the messages hold values that are nested too deeply", param="messages") from None
     if not marks.found:
         return RenderedChat(text, (), tuple(spans))
-    again = template.render(marked["messages"], tools=marked["tools"], **marked["variables"])
+    again = template.render(marked[0], tools=marked[1], **marked[2])
     if marks.take_out(again) != text:
         raise RequestError(
             f"the messages hold the control token {marks.found!r}, and the chat template changes that text, so it cannot be "

@@ -123,13 +123,16 @@ class ChatTemplate:
         return self._run(values, add_generation_prompt, _budget())[0]
 
     def _values(self, messages: Sequence[Message], tools: Any, variables: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            "documents": None,
-            **self.special_tokens,
-            **{name: _plain(value, name) for name, value in variables.items()},
-            "messages": _plain_messages(messages),
-            "tools": None if tools is None else _plain(list(tools), "tools"),
-        }
+        try:
+            return {
+                "documents": None,
+                **self.special_tokens,
+                **{name: _plain(value, name) for name, value in variables.items()},
+                "messages": _plain_messages(messages),
+                "tools": None if tools is None else _plain(list(tools), "tools"),
+            }
+        except RecursionError:
+            raise RequestError("the messages hold values that are nested too deeply", param="messages") from None
 
     def _run(
         self, values: Mapping[str, Any], add_generation_prompt: bool, budget: Budget
