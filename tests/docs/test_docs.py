@@ -29,6 +29,9 @@ def test_recipes_dry_run(path: Path, tmp_path: Path) -> None:
     text.write_text("some text\n" * 100)
     data = path.read_text()
     overrides = [f"data.source.path={text}"] if "type: files" in data else []
+    if "type: labelled" in data:
+        (tmp_path / "rows.jsonl").write_text('{"text": "good", "label": "a"}\n')
+        overrides.append(f"rows.path={tmp_path / 'rows.jsonl'}")
     if "type: pretrained" in data:
         save_model(Decoder(tiny_config()), tmp_path / "model")
         overrides.append(f"model.path={tmp_path / 'model'}")

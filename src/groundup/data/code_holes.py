@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from .python_pairs import parse_source
 
 _MAX_BODY_CHARACTERS = 400
-_MAX_AROUND_CHARACTERS = 700
-"""On each side, cut at an end of line: about 200 tokens."""
+_MAX_AROUND_CHARACTERS = 500
+"""On each side, cut at an end of line: about 150 tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
