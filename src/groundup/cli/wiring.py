@@ -20,6 +20,7 @@ STAGES = {
     "synthesize": "groundup.client.stages:SynthesizeStage",
     "problems": "groundup.tasks.stages:ProblemsStage",
     "worked_solutions": "groundup.tasks.stages:WorkedSolutionsStage",
+    "judged": "groundup.tasks.stages:JudgedStage",
     "labelled": "groundup.data.labelled:LabelledStage",
     "decoder": "groundup.models.stages:DecoderStage",
     "pretrained": "groundup.models.stages:PretrainedStage",

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 from typing import Any, Literal
 
 from ..core.artifact import atomic_write, read_seal, write_json
@@ -14,9 +15,10 @@ from ..core.config import Use
 from ..core.errors import ConfigError, DataError
 from ..core.recipe import StageContext
 from ..core.types import TaskExample
+from .filter import filter_by_task
 from .problems.task import ProblemsConfig
 from .registry import SPLITS, ProblemTask, TaskNode, build_task
-from .stored import read_problems, write_examples, write_task
+from .stored import open_problems, read_problems, write_examples, write_task
 
 # How many numbers are drawn for each held-out problem before a small space of problems is taken to be used up.
 _DRAWS_PER_PROBLEM = 20
@@ -105,10 +107,7 @@ class WorkedSolutionsStage:
         return ""
 
     def run(self, context: StageContext) -> Mapping[str, Any]:
-        directory = context.inputs[self.problems]
-        if (found := read_seal(directory).kind) != "problems":
-            raise ConfigError(f"stage {self.problems!r} makes {found}, not problems", path=context.name,
-                              hint="name the right stage")  # fmt: skip
+        directory = _input(context, self.problems, "problems")
         counts: dict[str, dict[str, int]] = {}
         for split in ("train", "validation", "test"):
             present = (directory / f"{split}.jsonl").is_file()
@@ -142,6 +141,68 @@ class WorkedSolutionsStage:
             fits = low is None or high is None or (level is not None and low <= level <= high)
             if fits and "solution" in example.meta and (self.kinds is None or example.meta.get("kind") in self.kinds):
                 yield example
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedStage:
+    """Instruction rows that answer stored problems, those left out that the task does not judge right."""
+
+    rows: str = "synthetic"
+    """The stage with the instruction rows."""
+    problems: str = "problems"
+    """The stage whose problems they answer; rows of a split that it lacks are looked up in train."""
+    keep_others: bool = False
+    """Keep rows that answer none of the problems."""
+    type: Literal["judged"] = "judged"
+    kind = "instruct"
+
+    def inputs(self) -> Sequence[str]:
+        return (self.rows, self.problems)
+
+    def fingerprint(self) -> str:
+        return ""
+
+    def run(self, context: StageContext) -> Mapping[str, Any]:
+        directory, problems = _input(context, self.rows, "instruct"), _input(context, self.problems, "problems")
+        trusted = tuple(context.swaps.values())
+        kept, left_out = dict[str, int](), Counter[str]()
+        for split in ("train", "validation", "test"):
+            source = directory / f"{split}.jsonl"
+            if not source.is_file():
+                continue
+            kept[split] = 0
+            stored = split if _has(problems, split) else "train"
+            task = open_problems(problems, stored, trusted_parts=trusted)
+            with open(source, encoding="utf-8") as lines, atomic_write(context.directory / f"{split}.jsonl") as file:
+                rows = (json.loads(line) for line in lines if line.strip())
+                for row in filter_by_task(task, rows, keep_others=self.keep_others, reasons=left_out):
+                    file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+                    kept[split] += 1
+        if not kept.get("train"):
+            raise DataError(f"no train row of {self.rows!r} was judged right: {dict(left_out)}",
+                            hint=f"look at the rows, or name the problems they answer with {context.name}.problems")  # fmt: skip
+        write_json(
+            context.directory / "card.json",
+            {
+                "title": f"Judged right: {self.rows}",
+                "kind": "instruct",
+                "source": self.rows,
+                "splits": {split: {"examples": n} for split, n in kept.items()},
+                "left_out": dict(left_out),
+            },
+        )
+        return {"examples": kept, "left_out": dict(left_out)}
+
+
+def _has(directory: Path, split: str) -> bool:
+    return (directory / f"{split}.jsonl").is_file()
+
+
+def _input(context: StageContext, name: str, kind: str) -> Path:
+    """Directory of an earlier stage. Raises ConfigError when that stage makes something else."""
+    if (found := read_seal(context.inputs[name]).kind) != kind:
+        raise ConfigError(f"stage {name!r} makes {found}, not {kind}", path=context.name, hint="name the right stage")
+    return context.inputs[name]
 
 
 def instruct_row(example: TaskExample) -> dict[str, Any]:
