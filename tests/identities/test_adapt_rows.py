@@ -173,6 +173,28 @@ def test_ragged_rows_with_different_adapters() -> None:
                 lengths = lengths + step
 
 
+@pytest.mark.parametrize("shape", list(SHAPES))
+@torch.no_grad()
+def test_a_prompt_of_words_is_those_words(shape: str) -> None:
+    """A prompt that holds the embeddings of tokens, and a prefix that holds their keys and values, are those tokens: positions,
+    windows and masks included.
+    """
+    model = base_model(shape)
+    ids = ids_of(2, 15)
+    ids[:, :4] = ids[0, :4]
+    state = model.init_state(2)
+    expected = model(ids, state).logits[:, 4:]
+    apply(PromptConfig(num_virtual_tokens=4), model, name="prompt")
+    [(_, prompt)] = trainable_parameters(model)
+    prompt.copy_(model.embed_tokens.weight[ids[0, :4]] * model.config.embedding_scale)
+    close(model(ids[:, 4:]).logits, expected)
+    apply(PrefixConfig(num_virtual_tokens=4), model, name="prefix")
+    [(_, prefix)] = trainable_parameters(model)
+    layers = [torch.stack((m.keys[0, :, :4], m.values[0, :, :4])) for m in state.memories]  # each [2, K, P, N]
+    prefix.copy_(torch.stack(layers).permute(3, 0, 1, 2, 4).reshape(prefix.shape))
+    close(model(ids[:, 4:]).logits, expected)
+
+
 @pytest.mark.parametrize("kind", list(CONFIGS))
 @torch.no_grad()
 def test_packed_documents_are_what_they_are_alone(kind: str) -> None:
