@@ -290,6 +290,11 @@ def test_masks_without_marks_equal_a_difference_of_characters(both):  # noqa: F8
         learned = {k for start, end in spans for k in range(start, end)}
         starts = [len(text_of(messages[:i], True)) for i, m in enumerate(messages) if m["role"] == "assistant"]
         assert [start for start, _ in spans] == starts, (source, messages)
+        ends = [len(text_of(messages[: i + 1])) for i, m in enumerate(messages) if m["role"] == "assistant"]
+        for (_, end), whole in zip(spans, ends, strict=True):
+            assert end <= whole and not text[end:whole].strip(), (
+                "the mark that ends the turn is learned, not what is beyond it"
+            )
         for message, positions in zip(messages, changed, strict=True):
             if positions is not None:
                 own = positions & learned
