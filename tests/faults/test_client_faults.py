@@ -182,18 +182,20 @@ def test_never_more_under_way_than_allowed_over_all_callers() -> None:
 def test_one_failure_among_many_keeps_what_was_paid_for(tmp_path: Path) -> None:
     """Five answers come, the sixth is refused and nothing more is sent; asked again, only the missing ones are."""
     dead: Behaviour = (400, {}, {"error": {"message": "no"}})
-    with FaultyEndpoint([*["answer"] * 5, dead, "answer"]) as faulty:
-        with Endpoint(settings(faulty.url, max_concurrency=1)) as endpoint:
-            requests = [request(i) for i in range(8)]
-            with pytest.raises(RequestError):
-                complete(CachedGenerator(endpoint, tmp_path, source="s"), requests)
-            assert len(faulty.bodies) == 6
-            cached = CachedGenerator(endpoint, tmp_path, source="s")
-            assert [c.text for c in complete(cached, requests)] == [TEXT] * 8
-            assert len(faulty.bodies) == 9 and cached.figures["from_cache"] == 5
-            other = CachedGenerator(endpoint, tmp_path, source="another model")
-            complete(other, requests[:1])
-            assert len(faulty.bodies) == 10
+    with (
+        FaultyEndpoint([*["answer"] * 5, dead, "answer"]) as faulty,
+        Endpoint(settings(faulty.url, max_concurrency=1)) as endpoint,
+    ):
+        requests = [request(i) for i in range(8)]
+        with pytest.raises(RequestError):
+            complete(CachedGenerator(endpoint, tmp_path, source="s"), requests)
+        assert len(faulty.bodies) == 6
+        cached = CachedGenerator(endpoint, tmp_path, source="s")
+        assert [c.text for c in complete(cached, requests)] == [TEXT] * 8
+        assert len(faulty.bodies) == 9 and cached.figures["from_cache"] == 5
+        other = CachedGenerator(endpoint, tmp_path, source="another model")
+        complete(other, requests[:1])
+        assert len(faulty.bodies) == 10
 
 
 def test_what_is_under_way_is_read_when_another_fails(tmp_path: Path) -> None:
