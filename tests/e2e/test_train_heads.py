@@ -14,6 +14,7 @@ import transformers
 from groundup.cli.wiring import STAGES, open_model
 from groundup.core.errors import ConfigError
 from groundup.core.recipe import load_recipe, run_recipe
+from groundup.models.directory import load_model
 from groundup.models.heads import load_headed
 from groundup.tokenizers import load_tokenizer
 
@@ -104,6 +105,22 @@ def test_a_head_is_learned_and_saved(task: str, tmp_path: Path) -> None:
     if task == "classification":
         assert model.labels[int(ours.argmax())] == "red" and theirs.config.id2label[int(wanted.argmax())] == "red"
         assert theirs.config.problem_type == "single_label_classification"
+
+
+def test_a_head_beside_an_adapter(tmp_path: Path) -> None:
+    """The decoder's own weights stay as they were but for what the adapter adds; the head is learned whole."""
+    path = recipe_for("classification", tmp_path)
+    adapter = {"type": "lora", "r": 8, "lora_alpha": 32, "target_modules": "all-linear"}
+    recipe = load_recipe(path, STAGES, overrides=[f"head.adapter={json.dumps(adapter)}", "head.num_steps=30"])
+    figures = run_recipe(recipe, tmp_path / "run", open_model=open_model)["stages"]["head"]["figures"]
+    assert figures["trained_parameters"] < 0.5 * figures["parameters"]
+    before, after = load_model(tmp_path / "run" / "model"), load_headed(tmp_path / "run" / "head")
+    assert torch.equal(before.embed_tokens.weight, after.decoder.embed_tokens.weight)
+    change = after.decoder.blocks[0].ffn.up_proj.weight - before.blocks[0].ffn.up_proj.weight
+    assert float(change.detach().abs().max()) > 0 and int(torch.linalg.matrix_rank(change.detach(), rtol=1e-4)) <= 8
+    with pytest.raises(ConfigError, match="more than its adapter"):
+        overrides = [f"head.adapter={json.dumps(adapter)}", "head.save=adapter"]
+        run_recipe(load_recipe(path, STAGES, overrides=overrides), tmp_path / "other", open_model=open_model)
 
 
 def test_an_objective_for_other_rows_is_refused(tmp_path: Path) -> None:

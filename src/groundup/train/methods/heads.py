@@ -60,6 +60,12 @@ def open(start: Start) -> Training:
             path=f"{start.context.name}.objective.type",
             hint=f"{start.context.name}.objective.type={_OBJECTIVE_OF[task]}",
         )
+    if start.stage.adapter is not None and start.stage.save == "adapter":
+        raise ConfigError(
+            "a model with a head is more than its adapter",
+            path=f"{start.context.name}.save",
+            hint=f"{start.context.name}.save=merged",
+        )
     pad_id = _pad_id(start)
     rows = {split: list(read_labelled(start.data, split)) for split in ("train", "validation", "test")}
     examples = {split: _encoded(start, part, config, labels, pad_id, split) for split, part in rows.items()}
@@ -153,6 +159,10 @@ def _objective(config: Any, task: str, labels: Sequence[str], train: Sequence[He
 def _save(start: Start, model: HeadedDecoder, directory: Path) -> None:
     from ...models.directory import copy_tokenizer_files, read_generation_config
 
+    if start.stage.adapter is not None:
+        from ...adapt import merge
+
+        model.decoder = merge(model.decoder, "default")
     copy_tokenizer_files(start.directory, directory)
     save_headed(model, directory, generation=read_generation_config(start.directory))
 
