@@ -70,7 +70,7 @@ def test_mixed_adapters_are_each_adapter_alone_and_merged(directories: dict[str,
     names = [rng.choice([None, *CONFIGS]) for _ in range(20)]
     names[:6] = [None, *CONFIGS]
     requests = requests_of(names, rng)
-    config = EngineConfig(max_batch_size=8, inline=inline, compile="always")
+    config = EngineConfig(max_batch_size=8, inline=inline, compile="always" if inline else "never")
     with Engine(tiny_decoder(seed=4), ByteTokenizer(), config=config) as engine:
         plain = complete(engine, [Request(prompt=r.prompt, params=r.params) for r in requests])
         for name, directory in directories.items():

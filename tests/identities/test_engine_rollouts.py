@@ -77,34 +77,28 @@ def check_against_trainer(model: Decoder, requests: list[Request], made: list[Co
 def test_logprobs_are_the_trainers_also_after_updates(family: str, compile: str) -> None:
     seed = random.SystemRandom().randrange(10**6)
     print("seed", seed)
+    torch.manual_seed(seed)
     rng = random.Random(seed)
     if family == "replay":
         model, compile = with_replay(seed), "never"
     else:
         model = tiny_decoder(seed=seed, sliding_window=5) if family == "window" else CASES[family]()
     below = 257 if family in ("window", "replay") else 70
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     with engine_of(model, compile=compile) as engine:
         assert engine.compiled == (compile == "always")
-        before: list[Completion] = []
         for round_number in range(3):
             requests = group_requests(rng, below=below)
             made = engine.complete(requests)
             check_against_trainer(model, requests, made)
             assert {c.weights_version for c in made} == {round_number}
             assert any(c.finish_reason == "length" for c in made)
+            with torch.no_grad():  # an update, as an optimizer makes it: in place
+                for parameter in model.parameters():
+                    parameter += 0.05 * torch.randn_like(parameter)
             model.train()
-            model(torch.randint(0, below, (2, 9))).logits.logsumexp(-1).mean().backward()
-            for parameter in model.parameters():
-                parameter.grad = torch.randn_like(parameter) if parameter.grad is None else parameter.grad + 0.1
-            optimizer.step()
-            optimizer.zero_grad()
             if round_number == 1:  # a state dict that replaces the storage, as a resumed run has it
                 model.load_state_dict({k: v.clone() for k, v in model.state_dict().items()}, assign=True)
-                optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
             engine.sync_weights()
-            before = made
-        assert before
 
 
 @pytest.mark.row("10.5")
