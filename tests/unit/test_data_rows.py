@@ -272,6 +272,12 @@ def test_parquet_keeps_what_it_can_in_its_own_types(tmp_path: Path) -> None:
     assert table["odd"].to_pylist() == ["1", '"b"'] and table["messages"].to_pylist()[0][0]["content"] == "a"
 
 
+def test_objects_without_a_field_go_through_parquet(tmp_path: Path) -> None:
+    rows = [{"id": {}, "deep": [{"a": {}}]}, {"id": {}, "deep": []}]
+    write_objects(rows, tmp_path / "a.parquet")
+    assert [row for _, row in read_objects(find_files(str(tmp_path / "a.parquet"))[0])] == rows
+
+
 def test_parquet_of_others_has_nulls_for_missing_fields(tmp_path: Path) -> None:
     import pyarrow
     import pyarrow.parquet

@@ -173,8 +173,16 @@ def _native(pyarrow: Any, values: list[Any], there: list[bool]) -> Any:
         array = pyarrow.array(values)
     except (pyarrow.ArrowException, ValueError, TypeError, OverflowError, UnicodeError):
         return None
+    if _has_empty_struct(pyarrow, array.type):  # Parquet cannot hold an object that never has a field
+        return None
     read = [_without_nulls(item) for item in array.to_pylist()]
     return array if all(map(same, read, values)) and all(map(_in_order, read, values)) else None
+
+
+def _has_empty_struct(pyarrow: Any, kind: Any) -> bool:
+    if pyarrow.types.is_struct(kind) and kind.num_fields == 0:
+        return True
+    return any(_has_empty_struct(pyarrow, kind.field(i).type) for i in range(kind.num_fields))
 
 
 def _in_order(a: Any, b: Any) -> bool:
