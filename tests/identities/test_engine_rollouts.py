@@ -262,13 +262,15 @@ def test_the_wide_step_is_the_module_also_with_shared_beginnings(name: str, dtyp
 
     stems = Stems(np.array([0, 0, 2, 2, 2]), np.array([5, 5, 5, 5, 5]))
     lengths = [9, 9, 6, 6, 6]
-    tolerance = 2e-4 if dtype == torch.float32 else 0.15  # activations are rounded before the products
     for _ in range(4):
         ids = torch.randint(0, 70, (5,), generator=generator).tolist()
         expected = reference.step([[i] for i in ids], lengths, 0, logits=True)
         got = step(runner.memories, ids, lengths, 0, stems)
         assert expected is not None
-        torch.testing.assert_close(got, expected, atol=tolerance, rtol=tolerance)
+        if dtype == torch.float32:
+            torch.testing.assert_close(got, expected, atol=2e-4, rtol=2e-4)
+        else:  # activations are rounded before the products
+            assert float((got - expected).abs().mean()) < 0.03 * float(expected.abs().max())
         lengths = [length + 1 for length in lengths]
 
 
