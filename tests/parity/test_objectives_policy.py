@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from test_objectives_preference import CONTEXT, VOCAB, Peers
 from torch import Tensor
 
 from groundup.models.decoder import Decoder
@@ -25,7 +26,6 @@ from groundup.objectives.policy import (
     assign_advantages,
     divergence,
 )
-from test_objectives_preference import CONTEXT, VOCAB, Peers
 from tiny_engine import tiny_decoder
 
 pytestmark = [pytest.mark.row("10.5"), pytest.mark.filterwarnings("ignore")]
@@ -59,7 +59,9 @@ class Trainers:
             from datasets import Dataset
 
             peers = Peers(self.directory / f"{kind}-{temperature}", self.seed)
-            peers.policy.config._name_or_path = str(peers.directory / "reference")  # which a trainer reads where beta is not 0
+            peers.policy.config._name_or_path = str(
+                peers.directory / "reference"
+            )  # which a trainer reads where beta is not 0
             # trl multiplies GRPO's divergence by the ratio, as DeepSeek-V3.2 does; GRPO as published does not.
             own = {"use_bias_correction_kl": False} if kind == "GRPO" else {}
             arguments = getattr(trl, f"{kind}Config")(
@@ -240,9 +242,7 @@ def scored(trainer: Any, samples: list[Sample], monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("scale", ["group", "batch", "none"])
-def test_grpos_advantages_are_trls(
-    trainers: Trainers, seed: int, scale: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_grpos_advantages_are_trls(trainers: Trainers, seed: int, scale: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     peers, trainer = trainers.get("GRPO", 1.0)
     trainer.beta, trainer.scale_rewards = 0.0, scale
     for number in range(5):

@@ -119,7 +119,7 @@ def _explain(cls: Any, failure: Any, data: Mapping[str, Any], path: str) -> Conf
     keys: list[str] = []
     value: Any = data
     for part in first["loc"]:
-        if isinstance(value, Mapping) and part not in value and part != first["loc"][-1]:
+        if isinstance(value, Mapping) and part not in value and (part != first["loc"][-1] or part == value.get("type")):
             continue
         keys.append(str(part))
         if isinstance(value, Mapping):
@@ -137,6 +137,11 @@ def _explain(cls: Any, failure: Any, data: Mapping[str, Any], path: str) -> Conf
         wrong = str(first.get("ctx", {}).get("tag", ""))
         return ConfigError(f"no part of type {wrong!r} fits here; known: {tags}", path=where,
                            hint=did_you_mean(wrong, tags.split(", ")))  # fmt: skip
+    raised = first.get("ctx", {}).get("error")
+    if isinstance(raised, ConfigError):  # a config class that checked itself
+        own = raised.path.removeprefix(f"{keys[-1]}.") if keys else raised.path
+        where = ".".join(filter(None, (where, own)))
+        return ConfigError(raised.message.removeprefix(f"{raised.path}: "), path=where, hint=raised.hint)
     shown = json.dumps(first.get("input"), default=str)
     return ConfigError(f"{first['msg']} (got {shown[:80]})", path=where)
 

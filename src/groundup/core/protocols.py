@@ -84,6 +84,7 @@ class Scorer(Protocol):
     def logprobs(self, requests: Sequence[ScoreRequest]) -> list[TokenLogprobs]: ...
 
 
+@runtime_checkable
 class Rewarder(Protocol):
     """Scores whole conversations: a reward model."""
 

@@ -51,6 +51,7 @@ from .config import (
 )
 from .errors import ArtifactError, ConfigError
 from .progress import Progress, SilentProgress
+from .protocols import Rewarder
 from .tracking import JsonlTracker
 
 OpenModel = Callable[..., Any]
@@ -91,6 +92,17 @@ class StageContext:
     progress: Progress
     open_model: OpenModel
     """A model directory (or a live model, see groundup.engine) as a Generator and Scorer; close it when done."""
+
+
+def open_rewarder(context: StageContext, stage: str) -> Rewarder:
+    """The reward model that an earlier stage made. ConfigError if that stage made a model of another sort."""
+    opened = context.open_model(context.inputs[stage], trusted_parts=tuple(context.swaps.values()))
+    if isinstance(opened, Rewarder):
+        return opened
+    opened.close()
+    raise ConfigError(f"the stage {stage!r} made a model that writes; it gives no scores",
+                      path=f"{context.name}.reward_model",
+                      hint="name a stage of type train with objective: {type: reward}")  # fmt: skip
 
 
 class Stage(Protocol):

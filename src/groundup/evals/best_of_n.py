@@ -20,7 +20,7 @@ from typing import Any, Literal
 from ..core.artifact import write_json
 from ..core.errors import ConfigError, DataError
 from ..core.protocols import Generator, Rewarder
-from ..core.recipe import StageContext
+from ..core.recipe import StageContext, open_rewarder
 from ..core.types import SamplingParams, TaskExample
 from ..data.samples import answer_all
 from ..tasks.stored import open_problems
@@ -297,9 +297,7 @@ class BestOfNStage:
         task = open_problems(context.inputs[self.problems], self.split, trusted_parts=trusted)
         examples = list(itertools.islice(task.examples(), self.num_problems))
         params = SamplingParams(max_tokens=self.max_tokens, temperature=self.temperature, top_p=self.top_p)
-        rewarder = None
-        if self.reward_model is not None:
-            rewarder = context.open_model(context.inputs[self.reward_model], trusted_parts=trusted)
+        rewarder = None if self.reward_model is None else open_rewarder(context, self.reward_model)
         opened = context.open_model(context.inputs[self.model], trusted_parts=trusted)
         with closing(opened) as model, context.progress.task("samples", len(examples) * self.samples) as bar:
             found = sample_problems(
