@@ -12,10 +12,10 @@ from collections.abc import ItemsView
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..core.errors import ModelError
+from ..nn.linear import linear
 from .nf4 import NF4Weight
 from .selection import Rows, Selection
 
@@ -139,7 +139,7 @@ class AdaptedLinear(nn.Module):
 
     def linear(self, x: Tensor) -> Tensor:
         """The frozen layer alone: [..., in] -> [..., out]"""
-        return F.linear(x, self.base_weight(self.compute_dtype(x)), self.bias)
+        return linear(x, self.base_weight(self.compute_dtype(x)), self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, T, in] -> [B, T, out]"""

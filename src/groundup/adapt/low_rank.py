@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from ..nn.linear import product
 from .linear import AdaptedLinear, LinearAdapter
 from .selection import Selection
 
@@ -185,7 +186,7 @@ class _LowRank(torch.autograd.Function):
             made = []
             for layer, bias, scaling, use, b in zip(layers, biases, scalings, uses, all_b):
                 weight = layer.base_weight(dtype)
-                y = flat @ weight.T if bias is None else torch.addmm(bias.to(dtype), flat, weight.T)
+                y = product(flat, weight, None if bias is None else bias.to(dtype))
                 y.addmm_(parts[use], b.to(dtype).T, alpha=scaling)
                 made.append(y.view(*x.shape[:-1], -1))
         ctx.save_for_backward(flat, h, *matrices)
@@ -215,6 +216,6 @@ class _LowRank(torch.autograd.Function):
             if ctx.needs_input_grad[0]:
                 d_x = joined @ (all_a[0] if ctx.num_a == 1 else torch.cat(all_a)).to(dtype)
                 for g, layer in zip(rows, ctx.layers):
-                    d_x.addmm_(g, layer.base_weight(dtype))
+                    d_x += product(g, layer.base_weight(dtype).t())
                 d_x = d_x.view(shape).to(given)
         return (d_x, None, None, None, None, None, None, *d_a, *d_b)

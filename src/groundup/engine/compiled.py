@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..models.decoder import Block, Decoder
 from ..nn.ffn import MLP, Gated
+from ..nn.linear import Linear
 from ..nn.mixers.attention import Attention
 from ..nn.norm import LayerNorm, RMSNorm
 from ..nn.position import NoPosition, Rope, rope_frequencies
@@ -71,7 +72,19 @@ class CompiledStep:
         for name, parameter in model.named_parameters():
             if parameter.dtype != dtype or parameter.device.type != "cpu" or not parameter.is_contiguous():
                 raise Unsupported(f"{name} is not a contiguous {dtype} tensor on the CPU")
-        known = {nn.Linear, nn.Embedding, nn.Identity, nn.ModuleList, Block, Attention, Gated, MLP, RMSNorm, LayerNorm}
+        known = {
+            nn.Linear,
+            Linear,
+            nn.Embedding,
+            nn.Identity,
+            nn.ModuleList,
+            Block,
+            Attention,
+            Gated,
+            MLP,
+            RMSNorm,
+            LayerNorm,
+        }
         known |= {Rope, NoPosition, Decoder}
         shapes = set()
         for name, module in model.named_modules():

@@ -22,6 +22,7 @@ from ..models.heads import HeadedDecoder, load_headed
 from ..objectives.reward import REWARD_FILE, grade_logprobs, scores_of
 from ..objectives.sft import ChatExample
 from ..tokenizers import load_tokenizer
+from ..tokenizers.chat_ids import chat_ids
 from ..tokenizers.chat_template import ChatTemplate, load_chat_template
 
 
@@ -105,7 +106,7 @@ class RewardScorer:
         return found
 
     def _encoded(self, conversation: Sequence[Message]) -> ChatExample:
-        ids = np.asarray(self.tokenizer.encode(self.template.render(conversation), allow_special=True), np.int32)
+        ids = np.asarray(chat_ids(self.template, self.tokenizer, conversation), np.int32)
         return ChatExample(ids, np.zeros(len(ids), bool))
 
     def close(self) -> None:

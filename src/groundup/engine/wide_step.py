@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ..models.decoder import Decoder
 from ..nn.ffn import Gated
+from ..nn.linear import product
 from ..nn.state import Memory
 from .compiled import CompiledStep, _like
 from .runner import Stems
@@ -93,15 +94,8 @@ class WideStep(CompiledStep):
 
 
 def _product(x: Tensor, linear: nn.Linear) -> Tensor:
-    """x [B, D] float32 -> float32, contiguous.
-
-    oneDNN's product is called by name: `F.linear` calls MKL, which on other makers' processors leaves half of the vector units'
-    width unused (AMD Zen 5, 64 rows of 256 to 704, one thread: 92 and 172 GFLOP/s).
-    """
+    """x [B, D] float32 -> float32, contiguous."""
     weight, bias = linear.weight, linear.bias
     if weight.dtype != torch.float32:
         return F.linear(x.to(weight.dtype), weight, bias).float()
-    if torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        made: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-        return made
-    return F.linear(x, weight, bias)
+    return product(x, weight, bias)

@@ -21,6 +21,7 @@ from ..core.config import Use, find_uses, node, to_plain
 from ..core.errors import ModelError
 from ..nn.build import build_ffn, build_mixer, build_norm
 from ..nn.ffn import GatedConfig, MLPConfig
+from ..nn.linear import Linear
 from ..nn.mixers.attention import Attention, AttentionConfig
 from ..nn.norm import LayerNormConfig, RMSNormConfig
 from ..nn.position import Rope
@@ -106,7 +107,7 @@ class Decoder(nn.Module):
             Block(config.block_of(layer), config.hidden_size, layer, depth) for layer in range(depth)
         )
         self.norm = build_norm(config.block.norm, config.hidden_size) if config.final_norm else nn.Identity()
-        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.lm_head = Linear(config.hidden_size, config.vocab_size, bias=False)
         if config.tie_word_embeddings:
             self.lm_head.weight = self.embed_tokens.weight
         self.checkpoint_activations = False

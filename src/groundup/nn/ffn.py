@@ -9,6 +9,8 @@ from typing import Literal, TypeAlias
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .linear import Linear
+
 Activation: TypeAlias = Literal["relu", "relu2", "gelu", "gelu_tanh", "silu"]
 
 
@@ -53,8 +55,8 @@ class MLP(nn.Module):
     def __init__(self, hidden_size: int, config: MLPConfig) -> None:
         super().__init__()
         self.activation = ACTIVATIONS[config.activation]
-        self.up_proj = nn.Linear(hidden_size, config.intermediate_size, bias=config.bias)
-        self.down_proj = nn.Linear(config.intermediate_size, hidden_size, bias=config.bias)
+        self.up_proj = Linear(hidden_size, config.intermediate_size, bias=config.bias)
+        self.down_proj = Linear(config.intermediate_size, hidden_size, bias=config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.down_proj(self.activation(self.up_proj(x)))
@@ -65,9 +67,9 @@ class Gated(nn.Module):
     def __init__(self, hidden_size: int, config: GatedConfig) -> None:
         super().__init__()
         self.activation = ACTIVATIONS[config.activation]
-        self.gate_proj = nn.Linear(hidden_size, config.intermediate_size, bias=config.bias)
-        self.up_proj = nn.Linear(hidden_size, config.intermediate_size, bias=config.bias)
-        self.down_proj = nn.Linear(config.intermediate_size, hidden_size, bias=config.bias)
+        self.gate_proj = Linear(hidden_size, config.intermediate_size, bias=config.bias)
+        self.up_proj = Linear(hidden_size, config.intermediate_size, bias=config.bias)
+        self.down_proj = Linear(config.intermediate_size, hidden_size, bias=config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.gate_proj(x), self.up_proj(x)

@@ -15,6 +15,7 @@ Letters: B rows, T positions, V vocabulary.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -25,9 +26,12 @@ from torch import Tensor, nn
 
 from ..core.errors import ConfigError, DataError
 from ..nn.protocols import IGNORE, Batch, LossOutput
+from ..tasks.curriculum import CurriculumConfig
 from .token_logprobs import token_logprobs
 
 Aggregation = Literal["sequence", "token", "constant"]
+_LEAST_CLIP = 1e-4
+"""At 0 the gradient is gone at the second update of a rollout."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,18 +52,20 @@ class RolloutConfig:
     """Samples cut off at max_tokens: keep them as they are rewarded, or leave them out of the loss (DAPO, section 3.4)."""
     resample: int = 0
     """Ask other prompts up to so many times in place of groups whose rewards are all equal (DAPO's dynamic sampling)."""
+    curriculum: CurriculumConfig | None = None
+    """Begin with easy problems and go on as they are solved; null draws from the task's whole range."""
 
     def __post_init__(self) -> None:
         for name in ("group_size", "max_tokens", "minibatches", "epochs"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"must be at least 1, not {getattr(self, name)}", path=f"rollout.{name}")
+                raise ConfigError(f"must be at least 1, not {getattr(self, name)}", path=name)
         if self.temperature <= 0:
-            raise ConfigError(f"must be more than 0, not {self.temperature}", path="rollout.temperature",
+            raise ConfigError(f"must be more than 0, not {self.temperature}", path="temperature",
                               hint="a greedy policy has one sample, so nothing to compare")  # fmt: skip
         if not 0 < self.top_p <= 1:
-            raise ConfigError(f"must be in (0, 1], not {self.top_p}", path="rollout.top_p")
+            raise ConfigError(f"must be in (0, 1], not {self.top_p}", path="top_p")
         if self.resample < 0:
-            raise ConfigError(f"must be at least 0, not {self.resample}", path="rollout.resample")
+            raise ConfigError(f"must be at least 0, not {self.resample}", path="resample")
 
     @property
     def updates(self) -> int:
@@ -67,9 +73,22 @@ class RolloutConfig:
         return self.minibatches * self.epochs
 
 
+def _check(config: Any, **limits: tuple[float, float]) -> None:
+    """Every field is within its limits, both included. Coefficients are at least 0."""
+    coefficients = {name: (0.0, math.inf) for name in vars(config) if name.endswith("_coefficient")}
+    for name, (low, high) in (coefficients | limits).items():
+        if not low <= getattr(config, name) <= high:
+            wanted = f"at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
+            raise ConfigError(f"must be {wanted}, not {getattr(config, name):g}", path=name)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReinforceConfig:
-    """REINFORCE with a baseline that does not depend on the sample."""
+    """REINFORCE with a baseline.
+
+    A mean over n samples holds the sample itself: its expected gradient is 1 - 1/n times that of the expected reward, a direction
+    without bias. Without a baseline, and with RLOO's (the mean of the others), it is the gradient itself.
+    """
 
     type: Literal["reinforce"] = "reinforce"
     rollout: RolloutConfig = RolloutConfig()
@@ -79,6 +98,9 @@ class ReinforceConfig:
     """Weight of the divergence from the reference model, a loss term (estimator k3 of Schulman 2020)."""
     entropy_coefficient: float = 0.0
     """Weight of the policy's entropy, which is subtracted from the loss."""
+
+    def __post_init__(self) -> None:
+        _check(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +114,9 @@ class RLOOConfig:
     clip: float = 0.2
     """The ratio of a whole sequence's probability stays within 1 +- clip."""
     entropy_coefficient: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(self, clip=(_LEAST_CLIP, 1.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +138,9 @@ class GRPOConfig:
     kl_coefficient: float = 0.0
     entropy_coefficient: float = 0.0
 
+    def __post_init__(self) -> None:
+        _check(self, clip_low=(_LEAST_CLIP, 1.0), clip_high=(_LEAST_CLIP, math.inf))
+
 
 @dataclass(frozen=True, kw_only=True)
 class PPOConfig:
@@ -132,6 +160,9 @@ class PPOConfig:
     entropy_coefficient: float = 0.0
     whiten: bool = True
     """Advantages of a rollout get mean 0 and standard deviation 1."""
+
+    def __post_init__(self) -> None:
+        _check(self, discount=(0.0, 1.0), gae_lambda=(0.0, 1.0), clip=(_LEAST_CLIP, 1.0), value_clip=(0.0, math.inf))
 
 
 PolicyConfig = ReinforceConfig | RLOOConfig | GRPOConfig | PPOConfig
@@ -278,7 +309,8 @@ def clipped_surrogate(logprobs: Tensor, old: Tensor, advantages: Tensor, *, low:
 
 def divergence(logprobs: Tensor, reference: Tensor) -> Tensor:
     """An estimate of KL(policy || reference) for each token sampled from the policy: r - log r - 1 with r = reference / policy.
-    Never negative, and without bias (Schulman 2020, estimator k3; GRPO, equation 4).
+    Never negative, and its value is without bias (Schulman 2020, estimator k3; GRPO, equation 4). As a loss on samples of the policy
+    its gradient is, as in GRPO, that of KL(reference || policy).
     """
     gap = reference - logprobs
     return torch.exp(gap) - gap - 1

@@ -20,6 +20,7 @@ from ..core.errors import DataError
 from ..core.protocols import Tokenizer
 from ..core.types import Message
 from ..nn.protocols import IGNORE, Batch, LMOutput
+from ..tokenizers.chat_ids import encode_rendered, render_chat
 from ..tokenizers.chat_template import ChatTemplate
 from .causal import document_state
 from .sft import PADDING, ChatExample, pack, token_mask
@@ -111,13 +112,14 @@ def encode_completion(
     if not any(message["role"] == "assistant" for message in completion):
         roles = [message["role"] for message in completion]
         raise DataError(f"a completion must hold a message of the assistant, this one has the roles {roles}")
-    text, spans = template.render_with_spans([*prompt, *completion], tools=tools, **variables)
+    rendered = render_chat(template, tokenizer, [*prompt, *completion], learned=True, tools=tools, **variables)
+    text, spans = rendered.text, list(rendered.spans)
     before = template.render(prompt, add_generation_prompt=True, tools=tools, **variables)
     if text.startswith(before):
         spans = [(max(start, len(before)), end) for start, end in spans if end > len(before)]
     else:
         # The template writes earlier turns otherwise once an answer follows: the last spans are the completion's.
         spans = spans[-sum(message["role"] == "assistant" for message in completion) :]
-    ids = tokenizer.encode(text, allow_special=True)
+    ids = encode_rendered(tokenizer, rendered)
     mask = token_mask(text, spans, [tokenizer.token_bytes(i) for i in ids])
     return ChatExample(np.asarray(ids, np.int32)[:max_tokens], mask[:max_tokens])

@@ -6,13 +6,15 @@ what the policy will find a way to, not what was meant: `believe: mention` is he
 
 from __future__ import annotations
 
+import math
+import numbers
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from ..core.config import Use, load_user_part, node
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, TrainingError
 from ..core.types import Completion, TaskExample, Verdict
 
 
@@ -67,12 +69,13 @@ def mentions(text: str, answer: str) -> bool:
 
 def build_reward(config: RewardConfig | Use) -> Reward:
     if isinstance(config, Use):
-        made: Any = load_user_part(config)(**config.args)
+        hint = "a reward is a class with __call__(self, example, completion, verdict) -> float"
+        try:
+            made: Any = load_user_part(config)(**config.args)
+        except TypeError as error:
+            raise ConfigError(f"{config.use} cannot be made: {error}", path="reward", hint=hint) from error
         if not callable(made):
-            raise ConfigError(
-                f"{config.use} cannot be called",
-                hint="a reward is a class with __call__(self, example, completion, verdict) -> float",
-            )
+            raise ConfigError(f"{config.use} cannot be called", path="reward", hint=hint)
         own: Reward = made
         return own
     return ShapedReward(config)
@@ -81,4 +84,12 @@ def build_reward(config: RewardConfig | Use) -> Reward:
 def rewards_of(
     reward: Reward, examples: Sequence[TaskExample], completions: Sequence[Completion], verdicts: Sequence[Verdict]
 ) -> list[float]:
-    return [float(reward(e, c, v)) for e, c, v in zip(examples, completions, verdicts, strict=True)]
+    """A number for each sample. TrainingError names the problem whose reward is none: one such number would spoil all weights."""
+    made = []
+    for example, completion, verdict in zip(examples, completions, verdicts, strict=True):
+        earned: Any = reward(example, completion, verdict)
+        if not isinstance(earned, numbers.Real) or not math.isfinite(earned):
+            raise TrainingError(f"the reward of problem {example.id!r} is {earned!r}; it must be a finite number",
+                                hint=f"the answer was {completion.text!r:.200}")  # fmt: skip
+        made.append(float(earned))
+    return made

@@ -19,11 +19,12 @@ import torch
 from torch import nn
 
 from ..core.errors import ConfigError, TrainingError
-from ..core.protocols import Generator, Task, Tracker, complete
+from ..core.protocols import Task, Tracker
 from ..core.types import Completion, Request, SamplingParams, TaskExample
 from ..nn.protocols import IGNORE
-from ..objectives.policy import PolicyObjective, PPOConfig, Sample, assign_advantages
+from ..objectives.policy import PolicyObjective, PPOConfig, RLOOConfig, Sample, assign_advantages
 from ..objectives.token_logprobs import token_logprobs
+from ..tasks.curriculum import Curriculum
 from .rewards import Reward, rewards_of
 
 _SHOWN_EVERY = 10
@@ -31,6 +32,8 @@ _SHOWN_EVERY = 10
 _GAP_LIMIT = 0.5
 """Mean difference (nats a token) between the engine's log-probabilities and the trainer's at which a run is stopped: they no
 longer are the same model. Float32 differs by 1e-6, bfloat16 by about 1e-2."""
+_CHECKED = 8
+"""Samples of a rollout whose log-probabilities are asked for a second time."""
 
 Rewarder = Callable[[Sequence[Sequence[Mapping[str, Any]]]], Sequence[float]]
 """Conversations to scores: a reward model."""
@@ -42,8 +45,10 @@ class Problems(Task, Protocol):
     def example(self, index: int) -> TaskExample: ...
 
 
-class RolloutEngine(Generator, Protocol):
+class RolloutEngine(Protocol):
     """What is asked of the engine: groundup.engine.Engine over the live model."""
+
+    def complete(self, requests: Sequence[Request]) -> list[Completion]: ...
 
     def prompt_ids(self, request: Request) -> list[int]: ...
 
@@ -105,15 +110,21 @@ class RolloutSource:
         return self._figures
 
     def state_dict(self) -> dict[str, Any]:
+        state: dict[str, Any] = {}
+        if isinstance(self.problems, Curriculum):
+            state["curriculum"] = self.problems.state_dict()
         if self.config.rollout.updates == 1 or self._rollout < 0:
-            return {}
+            return state
         return {
+            **state,
             "rollout": self._rollout,
             "samples": [_plain(s) for s in self._samples],
             "rollout_figures": dict(self._figures),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        if isinstance(self.problems, Curriculum) and "curriculum" in state:
+            self.problems.load_state_dict(state["curriculum"])
         self._rollout = state.get("rollout", -1)
         self._samples = [_sample(s) for s in state.get("samples", ())]
         self._figures = dict(state.get("rollout_figures", {}))
@@ -150,10 +161,13 @@ class RolloutSource:
                 made += group
             if len(made) == count:
                 break
+        self._check_engine(made)
         assign = self._with_models(made)
         assign_advantages(assign, self.config)
         self._rollout, self._samples = rollout, made
         self._figures = {name: float(np.mean(values)) for name, values in figures.items()}
+        if isinstance(self.problems, Curriculum):
+            self._figures |= self.problems.figures()
 
     def _answers(
         self, rollout: int, attempt: int, examples: Sequence[TaskExample], figures: dict[str, list[float]]
@@ -172,7 +186,7 @@ class RolloutSource:
                 )
                 requests.append(Request(prompt=example.prompt, params=params))
                 asked.append(example)
-        completions = complete(engine, requests)
+        completions = engine.complete(requests)
         verdicts = [self.problems.score(e, c) for e, c in zip(asked, completions, strict=True)]
         rewards = rewards_of(self.reward, asked, completions, verdicts)
         if self.rewarder is not None:
@@ -223,14 +237,28 @@ class RolloutSource:
         prompt = example.prompt if isinstance(example.prompt, str) else [dict(m) for m in example.prompt]
         self.tracker.event("rollout", f"rollout {rollout}", prompt=prompt, answer=str(example.answer), samples=rows)
 
+    def _check_engine(self, samples: Sequence[Sample]) -> None:
+        """A look at a few samples, where the loss itself cannot tell whether engine and trainer agree: it sees log-probabilities of
+        another temperature, or of weights that have moved since.
+        """
+        if self.objective.on_policy and self.config.rollout.temperature == 1.0:
+            return
+        few = [s for s in samples if s.learned][:_CHECKED]
+        found = self._logprobs(self.policy, few, 1.0)
+        gaps = [np.abs(theirs - sample.logprobs) for sample, theirs in zip(few, found, strict=True)]
+        if gaps:
+            check_same_model(float(np.concatenate(gaps).mean()))
+
     def _with_models(self, samples: list[Sample]) -> list[Sample]:
         """Ask the models that the method needs beside the policy."""
         temperature = self.config.rollout.temperature
         if self.config.kl_coefficient and self.reference is not None:
             for sample, found in zip(samples, self._logprobs(self.reference, samples, temperature), strict=True):
                 sample.reference = found
-        if temperature != 1.0 and not self.objective.on_policy:
-            # The engine's log-probabilities are those at temperature 1; the ratio is of the distribution sampled from.
+        divergence_is_reward = self.config.kl_coefficient and isinstance(self.config, (RLOOConfig, PPOConfig))
+        if temperature != 1.0 and (divergence_is_reward or not self.objective.on_policy):
+            # The engine's log-probabilities are those at temperature 1; the ratio, and the divergence from a reference read at
+            # this temperature, are of the distribution sampled from.
             for sample, found in zip(samples, self._logprobs(self.policy, samples, temperature), strict=True):
                 sample.logprobs = found
         if isinstance(self.config, PPOConfig):
@@ -278,7 +306,7 @@ class RolloutSource:
         self.engine.sync_weights()
         examples = [e for e, _ in zip(self.held_out.examples(), range(self.held_out_problems))]
         params = SamplingParams(max_tokens=self.config.rollout.max_tokens, temperature=0.0)
-        made = complete(self.engine, [Request(prompt=e.prompt, params=params) for e in examples])
+        made = self.engine.complete([Request(prompt=e.prompt, params=params) for e in examples])
         return {
             "val_exact_match": float(np.mean([self.held_out.score(e, c).score for e, c in zip(examples, made)])),
             "val_tokens": float(np.mean([len(c.token_ids) for c in made])),

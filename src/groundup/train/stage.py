@@ -23,6 +23,7 @@ from ..models.decoder import Decoder
 from ..objectives.causal import CausalConfig
 from .checkpoint import Checkpoints
 from .loop import Loop, LoopConfig, Result
+from .memory import PeakMemory, estimate
 from .methods import ObjectiveNode, open_training
 from .optim.build import OptimizerNode, build_optimizer
 from .rewards import RewardConfig, RewardNode
@@ -111,12 +112,14 @@ class TrainStage:
             settings = Settings(**plan["settings"])
             sampler = _Sampler(self, context, training.template) if self.samples else None
             try:
-                result = self._train(context, training, plan, settings, sampler)
+                with PeakMemory() as memory:
+                    result = self._train(context, training, plan, settings, sampler)
             finally:
                 if sampler is not None:
                     sampler.close()
             # Before saving, which may merge an adapter: then nothing could tell what was trained.
             figures = self._figures(result, plan, settings, training)
+            figures["memory"] = {"estimated_bytes": plan["memory_bytes"], "measured_bytes": memory.grown_bytes}
             training.save(context.directory)
             return figures
         finally:
@@ -214,13 +217,22 @@ class TrainStage:
             affordable = max(1, int(left / per_step))
             num_steps = affordable if limit is None else min(limit, affordable)
         peak = gemm_peak(settings.dtype, settings.threads)
-        plan = {"settings": asdict(settings), "num_steps": num_steps, "peak_flops": peak}
+        expected = estimate(
+            training.model,
+            size,
+            max(batch.input_ids.shape[1] for batch in batches),
+            optimizer=self.optimizer,
+            dtype=settings.dtype,  # type: ignore[arg-type]
+            accumulate=len(batches) > 1,
+        )
+        plan = {"settings": asdict(settings), "num_steps": num_steps, "peak_flops": peak,
+                "memory_bytes": expected.total - expected.weights}  # fmt: skip
         write_json(path, plan)
         context.tracker.event("plan", f"{num_steps} steps", **plan)
         context.progress.say(
             f"  {num_steps:,} steps of {self.batch_size} x {training.example_name}; {settings.dtype}, "
             f"{settings.threads} threads{', compiled' if settings.compile else ''}; "
-            f"peak measured {peak / 1e9:,.0f} GFLOP/s"
+            f"peak measured {peak / 1e9:,.0f} GFLOP/s; about {plan['memory_bytes'] / 1e6:,.0f} MB beside the weights"
         )
         return plan
 

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...core.config import Use, node
+from ..linear import Linear
 from ..norm import RMSNorm, RMSNormConfig
 from ..position import NoPosition, NoPositionConfig, Rope, RopeConfig
 from ..state import KeyValues, LayerState, Memory, SequenceState
@@ -55,10 +56,10 @@ class Attention(nn.Module):
         self.head_dim = config.head_dim or hidden_size // self.num_heads
         self.scale = (config.query_scale or self.head_dim) ** -0.5
         query_size, kv_size = self.num_heads * self.head_dim, self.num_kv_heads * self.head_dim
-        self.q_proj = nn.Linear(hidden_size, query_size, bias=config.qkv_bias)
-        self.k_proj = nn.Linear(hidden_size, kv_size, bias=config.qkv_bias)
-        self.v_proj = nn.Linear(hidden_size, kv_size, bias=config.qkv_bias)
-        self.o_proj = nn.Linear(query_size, hidden_size, bias=config.output_bias)
+        self.q_proj = Linear(hidden_size, query_size, bias=config.qkv_bias)
+        self.k_proj = Linear(hidden_size, kv_size, bias=config.qkv_bias)
+        self.v_proj = Linear(hidden_size, kv_size, bias=config.qkv_bias)
+        self.o_proj = Linear(query_size, hidden_size, bias=config.output_bias)
         self.q_norm: nn.Module = nn.Identity()
         self.k_norm: nn.Module = nn.Identity()
         if config.qk_norm != "none":

@@ -11,16 +11,18 @@ from torch import nn
 
 from ...core.artifact import read_seal
 from ...core.errors import ConfigError, DataError
+from ...core.recipe import open_rewarder
 from ...models.decoder import Decoder
 from ...models.directory import load_model
 from ...objectives.policy import ActorCritic, PolicyObjective, PPOConfig
-from ..rewards import RewardConfig, build_reward
+from ..rewards import build_reward
 from ..rollout import RolloutSource, check_same_model
 from ..settings import Settings
 from ..training import Start, Training
 
 
 def open(start: Start) -> Training:
+    from ...tasks.curriculum import Curriculum
     from ...tasks.stored import open_problems
 
     config: Any = start.stage.objective
@@ -29,11 +31,14 @@ def open(start: Start) -> Training:
     if kind != "problems":
         raise DataError(f"{start.data} is a {kind!r} artifact; a policy objective reads 'problems'",
                         hint="make one with a stage of type: problems")  # fmt: skip
-    problems = open_problems(start.data, "train", trusted_parts=start.trusted_parts)
+    problems: Any = open_problems(start.data, "train", trusted_parts=start.trusted_parts)
+    curriculum = config.rollout.curriculum
+    if curriculum is not None:
+        problems = Curriculum(problems, curriculum)
     objective = CheckedPolicyObjective(config)
+    rewarder = _rewarder(start)
     critic = _critic(start) if isinstance(config, PPOConfig) else None
     model: nn.Module = start.model if critic is None else ActorCritic(start.model, critic)
-    rewarder = _rewarder(start)
     source = RolloutSource(
         open_engine=lambda: context.open_model(
             start.model,
@@ -128,11 +133,15 @@ def _critic(start: Start) -> nn.Module:
 
 
 def _rewarder(start: Start) -> Any:
+    """The reward model's scores and their weight; None where it earns nothing."""
     name, weight = start.stage.reward_model, getattr(start.stage.reward, "reward_model", 0.0)
-    if isinstance(start.stage.reward, RewardConfig) and weight and name is None:
+    path = f"{start.context.name}.reward_model"
+    if weight and name is None:
         raise ConfigError("a weight for the reward model, but no reward model",
-                          path=f"{start.context.name}.reward_model", hint="name the stage that trained it")  # fmt: skip
-    if name is None or not weight:
-        return None
-    model = start.context.open_model(start.context.inputs[name])
-    return model.scores, weight
+                          path=path, hint="name the stage that trained it")  # fmt: skip
+    if name is not None and not weight and not isinstance(start.stage.objective, PPOConfig):
+        raise ConfigError(f"{name!r} is named, but its scores weigh nothing", path=path,
+                          hint=f"set {start.context.name}.reward.reward_model to its weight")  # fmt: skip
+    # PPO's critic begins as the reward model even where its scores weigh nothing, so it is opened either way.
+    rewarder = None if name is None else open_rewarder(start.context, name)
+    return None if rewarder is None or not weight else (rewarder.scores, weight)

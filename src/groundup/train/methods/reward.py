@@ -39,6 +39,7 @@ from ...objectives.reward import (
 )
 from ...objectives.sft import ChatExample
 from ...objectives.sources import ChatSource
+from ...tokenizers.chat_ids import chat_ids
 from ..settings import Settings
 from ..training import HeldOut, Start, Training
 from .conversations import first_tokens
@@ -143,8 +144,7 @@ def _examples(start: Start, config: Any, split: str) -> list[Any]:
 
 
 def _encoded(start: Start, messages: Sequence[Message], row: Mapping[str, Any]) -> ChatExample:
-    text = start.chat_template.render(messages, tools=row.get("tools"))
-    ids = np.asarray(start.tokenizer.encode(text, allow_special=True), np.int32)
+    ids = np.asarray(chat_ids(start.chat_template, start.tokenizer, messages, tools=row.get("tools")), np.int32)
     return ChatExample(ids, np.zeros(len(ids), bool))
 
 
