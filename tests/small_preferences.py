@@ -66,7 +66,9 @@ def write_rows(path: Path, kind: str, rows: dict[str, list[dict[str, Any]]]) -> 
     return path
 
 
-def run_stage(root: Path, inputs: dict[str, Path], stage: dict[str, Any]) -> tuple[dict[str, Any], Path]:
+def run_stage(
+    root: Path, inputs: dict[str, Path], stage: dict[str, Any], *, open_model: Any = no_model_opener
+) -> tuple[dict[str, Any], Path]:
     """Figures and directory of a `train` stage with these inputs."""
     made, scratch = root / "made", root / "scratch"
     made.mkdir(parents=True, exist_ok=True)
@@ -80,6 +82,6 @@ def run_stage(root: Path, inputs: dict[str, Path], stage: dict[str, Any]) -> tup
     context = StageContext(
         name="trained", directory=made, scratch=scratch, inputs=inputs, figures={}, run_directory=root,
         recipe_directory=root, seed=5, swaps={}, tracker=JsonlTracker(root, stage="trained"),
-        progress=SilentProgress(), open_model=no_model_opener,
+        progress=SilentProgress(), open_model=open_model,
     )  # fmt: skip
     return dict(parsed.run(context)), made
