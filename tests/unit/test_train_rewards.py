@@ -135,7 +135,7 @@ def test_what_is_no_reward_is_said_before_anything_runs(
 @pytest.mark.parametrize("value", ["nan", "none", "text"])
 def test_a_reward_that_is_no_number_names_the_problem(own: Path, value: str) -> None:
     reward = build_reward(Use(use=f"{own}:Spoilt", args={"value": value}))
-    with pytest.raises(TrainingError, match="'p1'.*finite number"):
+    with pytest.raises(TrainingError, match=r"'p1'.*finite number"):
         rewards_of(reward, [ASKED], [said()], [RIGHT])
     assert rewards_of(build_reward(Use(use=f"{own}:Spoilt", args={"value": "int"})), [ASKED], [said()], [RIGHT]) == [
         1.0

@@ -159,7 +159,7 @@ def test_a_task_without_an_end_is_held_out_too(tmp_path: Path) -> None:
 
 def test_a_batch_that_is_no_whole_number_of_groups_is_refused(tmp_path: Path) -> None:
     source = source_of(tmp_path, GRPOConfig(rollout=rollout(group_size=3)))
-    with pytest.raises(ConfigError, match="16 samples.*groups of 3") as caught:
+    with pytest.raises(ConfigError, match=r"16 samples.*groups of 3") as caught:
         source.take(0, 16)
     assert caught.value.path == "batch_size"
 
