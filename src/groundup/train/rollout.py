@@ -87,7 +87,7 @@ class RolloutSource:
         self.policy, self.reference, self.critic, self.rewarder = policy, reference, critic, rewarder
         self.seed, self.tracker = seed, tracker
         self.batch_rows, self.held_out_problems = batch_rows, held_out_problems
-        self._rollout = -1
+        self._rollout, self._shown = -1, -1
         self._samples: list[Sample] = []
         self._figures: dict[str, float] = {}
 
@@ -216,7 +216,9 @@ class RolloutSource:
             figures.setdefault("stale", []).append(float(stale))
         figures.setdefault("reward", []).extend(rewards)
         figures.setdefault("pass_rate", []).extend(v.score for v in verdicts)
-        if rollout % _SHOWN_EVERY == 0 and attempt == 0:
+        # The first rollout is made twice in a stage: to measure a step, and to learn from.
+        if rollout % _SHOWN_EVERY == 0 and attempt == 0 and rollout != self._shown:
+            self._shown = rollout
             self._show(rollout, examples[0], completions[: config.group_size], rewards[: config.group_size])
         return samples
 
