@@ -82,7 +82,8 @@ def answer_all(
         own = made[i * samples : (i + 1) * samples]
         answers.append(
             [
-                Answer(c.text, len(c.token_ids), c.finish_reason != "length", verdict)
+                # An endpoint tells how many tokens, not which.
+                Answer(c.text, len(c.token_ids) or c.usage.completion_tokens, c.finish_reason != "length", verdict)
                 for c, verdict in ((c, task.score(example, c)) for c in own)
             ]
         )
@@ -134,6 +135,14 @@ class SampleStage:
         for name in ("num_problems", "samples", "keep", "max_tokens"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"must be at least 1, not {getattr(self, name)}", path=name)
+        if self.first_problem < 0:
+            raise ConfigError(f"must be at least 0, not {self.first_problem}", path="first_problem")
+        if not 0 <= self.validation_share < 1:
+            raise ConfigError(f"must be in [0, 1), not {self.validation_share}", path="validation_share")
+        if self.temperature < 0:
+            raise ConfigError(f"must be at least 0, not {self.temperature}", path="temperature")
+        if not 0 < self.top_p <= 1:
+            raise ConfigError(f"must be in (0, 1], not {self.top_p}", path="top_p")
         if self.make == "pairs" and self.samples < 2:
             raise ConfigError(f"a pair takes at least 2 answers, not {self.samples}", path="samples")
         if self.hint and "{answer}" not in self.hint:
@@ -162,6 +171,7 @@ class SampleStage:
             answers = answer_all(
                 model, task, examples, params, samples=self.samples, seed=context.seed, on_progress=bar.advance
             )
+            unaided = [list(own) for own in answers]
             helped = self._with_hint(model, task, examples, answers, params, context.seed)
         rng = random.Random(context.seed)
         rows = []
@@ -173,7 +183,7 @@ class SampleStage:
                 hint="train the model longer, ask easier problems, or draw more samples",
             )
         self._write(context, rows)
-        solved = [sum(a.verdict.score == 1.0 for a in own) for own in answers]
+        solved = [sum(a.verdict.score == 1.0 for a in own) for own in unaided]
         return {
             "problems": len(examples),
             "rows": len(rows),
@@ -181,7 +191,7 @@ class SampleStage:
             "solved_once": round(sum(1 for s in solved if s) / len(examples), 4),
             "solved_always": round(sum(1 for s in solved if s == self.samples) / len(examples), 4),
             "solved_with_hint": helped,
-            "mean_tokens": round(sum(a.tokens for own in answers for a in own) / (len(examples) * self.samples), 1),
+            "mean_tokens": round(sum(a.tokens for own in unaided for a in own) / (len(examples) * self.samples), 1),
         }
 
     def _with_hint(
