@@ -54,6 +54,12 @@ class CompareStage:
     def __post_init__(self) -> None:
         if not self.models:
             raise ConfigError("needs at least one model", path="models")
+        if len(set(self.models)) != len(self.models):
+            raise ConfigError(f"names a model twice: {', '.join(self.models)}", path="models")
+        if self.temperature < 0:
+            raise ConfigError(f"must be at least 0, not {self.temperature}", path="temperature")
+        if self.context_tokens is not None and self.context_tokens < 1:
+            raise ConfigError(f"must be at least 1, not {self.context_tokens}", path="context_tokens")
         if self.against is not None and self.against not in self.models:
             raise ConfigError(f"{self.against!r} is none of {', '.join(self.models)}", path="against")
         for name in ("num_problems", "num_comparisons", "max_tokens", "text_bytes"):
