@@ -64,7 +64,9 @@ def our_loop(directory: Path, given: argparse.Namespace, dtype: str = "float32")
     model = load_model(directory)
     model.prepare_positions(512)
     tracker = JsonlTracker(Path(tempfile.mkdtemp(prefix="groundup-bench-")), stage="grpo")
-    objective = PolicyObjective(GRPOConfig(rollout=RolloutConfig(group_size=given.group, max_tokens=given.max_tokens)))
+    objective = PolicyObjective(
+        GRPOConfig(rollout=RolloutConfig(group_size=given.group, max_tokens=given.max_tokens)), share_prompts=True
+    )
     rows = given.prompts * given.group
     source = RolloutSource(
         open_engine=lambda: Engine(
@@ -160,7 +162,7 @@ def main() -> None:
     parser.add_argument("--group", type=int, default=8)
     parser.add_argument("--max-tokens", type=int, default=48)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--compile", default="never", choices=["never", "auto", "always"])
+    parser.add_argument("--compile", default="auto", choices=["never", "auto", "always"])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--memory-of", choices=["groundup", "trl"])
     parser.add_argument("--directory")

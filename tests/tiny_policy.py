@@ -32,7 +32,7 @@ class WriteTheLetter:
 
     def example(self, index: int) -> TaskExample:
         letter = "abcd"[index % 4]
-        return TaskExample(id=str(index), prompt=letter * (1 + index % 3), answer=letter)
+        return TaskExample(id=str(index), prompt=letter * (2 + index % 3), answer=letter)
 
     def score(self, example: TaskExample, completion: Completion) -> Verdict:
         wanted = ord(str(example.answer))
@@ -59,12 +59,12 @@ def policy_loop(
     torch.manual_seed(0)
     torch.set_num_threads(1)
     directory.mkdir(parents=True, exist_ok=True)
-    policy: Decoder = tiny_decoder(std=0.1)
+    policy: Decoder = tiny_decoder(std=0.1, sliding_window=over.pop("sliding_window", None))
     tracker = JsonlTracker(directory, stage="train")
     critic = tiny_critic(1) if isinstance(config, PPOConfig) else None
     model = policy if critic is None else ActorCritic(policy, critic)
     reference = tiny_decoder(std=0.1).requires_grad_(False) if config.kl_coefficient else None
-    objective = PolicyObjective(config)
+    objective = PolicyObjective(config, share_prompts=True)
     source = RolloutSource(
         open_engine=lambda: Engine(
             policy,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,34 @@ def test_micro_batches_add_up_to_the_batch(config: PolicyConfig, tmp_path: Path)
     assert parts_loss == pytest.approx(loss, abs=1e-6)
     for a, b in zip(grads, parts, strict=True):
         torch.testing.assert_close(a, b, atol=2e-6, rtol=1e-4)
+    loop.source.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.row("10.5")
+@pytest.mark.parametrize("window", [None, 5])
+@pytest.mark.parametrize("config", CONFIGS)
+def test_a_shared_prompt_changes_nothing(config: PolicyConfig, window: int | None, tmp_path: Path) -> None:
+    """Samples that go on from one copy of their prompt: the same loss, metrics and gradients as a row for each."""
+    config = replace(config, rollout=replace(config.rollout, group_size=4))
+    loop = policy_loop(tmp_path, config, num_steps=1, sliding_window=window)
+    samples = list(loop.source.take(0, 16))
+    assert len({s.input_ids[: s.prompt_tokens].tobytes() for s in samples}) < 16
+    samples[3].learned = False
+    found = []
+    for share in (False, True):
+        objective = PolicyObjective(config, share_prompts=share)
+        batch = objective.collate(samples)
+        assert ("trunk_of" in batch.extras) is share
+        output = objective.loss(loop.model, batch)
+        output.loss.backward()
+        metrics = {name: float(value) for name, value in output.metrics.items()}
+        found.append((output.loss.item(), metrics, [p.grad.clone() for p in loop.parameters if p.grad is not None]))
+        loop._forget_gradients()
+    (loss, metrics, grads), (shared_loss, shared_metrics, shared) = found
+    assert shared_loss == pytest.approx(loss, abs=1e-5)
+    assert shared_metrics == pytest.approx(metrics, abs=1e-5)
+    for a, b in zip(grads, shared, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-3)
     loop.source.close()  # type: ignore[attr-defined]
 
 

@@ -18,6 +18,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from .branches import Branches
+
 _GROW_TOKENS = 256
 """Memories grow by this many positions at least: rare enough to be free, small enough not to waste."""
 
@@ -163,14 +165,17 @@ class SequenceState:
         rows: slice | None = None,
         documents: Tensor | None = None,
         uniform_length: int | None = None,
+        branches: Branches | None = None,
     ) -> None:
         """lengths [B] int64: tokens each row already has. rows: which rows of the memories (default the first B).
-        documents [B, T]: for packed training rows. uniform_length: the value, if all lengths are known to be equal.
+        documents [B, T]: for packed training rows. branches: for samples that share their prompts. uniform_length: the value, if
+        all lengths are known to be equal.
         """
         self.memories = memories
         self.lengths = lengths
         self.rows = rows if rows is not None else slice(0, lengths.shape[0])
         self.documents = documents
+        self.branches = branches
         if uniform_length is not None:
             self.stored, self.uniform = uniform_length, True
         else:
@@ -193,10 +198,17 @@ class SequenceState:
             uniform_length=0,
         )
 
+    @classmethod
+    def for_branches(cls, branches: Branches, num_layers: int) -> SequenceState:
+        """A training state without memory, for one row that `branches` describes (attention layers only)."""
+        return cls([None] * num_layers, torch.zeros(1, dtype=torch.long), branches=branches, uniform_length=0)
+
     def enter(self, num_new: int) -> None:
         """Called once by the model at the start of a call with T = num_new: sets `positions` [B, T]."""
         steps = torch.arange(num_new, device=self.lengths.device)
-        if self.documents is None:
+        if self.branches is not None:
+            self.positions = self.branches.positions()
+        elif self.documents is None:
             self.positions = self.lengths[:, None] + steps
         else:
             starts = torch.ones_like(self.documents, dtype=torch.bool)

@@ -32,12 +32,12 @@ def fits(q: Tensor, k: Tensor) -> bool:
         and q.device.type == "cpu"
         and torch.is_grad_enabled()
         and q.requires_grad
-        and q.shape[2] == k.shape[2] <= MAX_TOKENS
+        and q.shape[2] <= k.shape[2] <= MAX_TOKENS
     )
 
 
 def attend_trained(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -> Tensor:
-    """q [B, H, T, N], k and v [B, K, T, N] -> [B, H, T, N]. mask as for `attend`; None is causal."""
+    """q [B, H, T, N], k and v [B, K, S, N] -> [B, H, T, N]. mask as for `attend`; None is causal, for T = S."""
     length = q.shape[2]
     if mask is None:
         bias = torch.full((length, length), -math.inf, dtype=q.dtype).triu(1)
@@ -58,7 +58,7 @@ class _Attention(torch.autograd.Function):
         with torch.autocast("cpu", enabled=False):
             grouped = (q * scale).reshape(batch, kv_heads, -1, size)
             weights = grouped @ k.mT
-            weights.view(batch, heads, length, length).add_(bias)
+            weights.view(batch, heads, length, k.shape[2]).add_(bias)
             weights = torch.softmax(weights, dim=-1)
             y = weights @ v
         ctx.save_for_backward(grouped, k, v, weights, y)

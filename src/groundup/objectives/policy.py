@@ -25,7 +25,10 @@ import torch
 from torch import Tensor, nn
 
 from ..core.errors import ConfigError, DataError
+from ..nn.branches import Branches
+from ..nn.mixers.attention import Attention
 from ..nn.protocols import IGNORE, Batch, LossOutput
+from ..nn.state import SequenceState
 from ..tasks.curriculum import CurriculumConfig
 from .token_logprobs import token_logprobs
 
@@ -337,8 +340,12 @@ class ActorCritic(nn.Module):
 class PolicyObjective:
     """groundup.nn.protocols.Objective over Samples."""
 
-    def __init__(self, config: PolicyConfig, *, pad_id: int = 0, pad_multiple_tokens: int = 8) -> None:
+    def __init__(
+        self, config: PolicyConfig, *, pad_id: int = 0, pad_multiple_tokens: int = 8, share_prompts: bool = False
+    ) -> None:
+        """share_prompts: compute a prompt once for all its samples; for models of attention layers (`can_share_prompts`)."""
         self.config = config
+        self.share_prompts = share_prompts
         self.pad_id = pad_id
         self.pad_multiple_tokens = pad_multiple_tokens
 
@@ -348,34 +355,72 @@ class PolicyObjective:
         return self.config.rollout.updates == 1
 
     def collate(self, examples: Sequence[Sample]) -> Batch:
-        """One row a sample, padded behind: padding is after everything that a causal model looks at. [B, T]"""
+        """One row a sample, padded behind: padding is after everything that a causal model looks at. [B, T]. With
+        share_prompts, samples of one prompt go on from one copy of it, all in one row (groundup.nn.branches). [1, T]
+        """
         if not examples:
             raise DataError("no samples to learn from")
-        width = max(len(s.input_ids) for s in examples) - 1
-        width = -(-width // self.pad_multiple_tokens) * self.pad_multiple_tokens
-        shape = (len(examples), width)
-        ids, targets = np.full(shape, self.pad_id, np.int64), np.full(shape, IGNORE, np.int64)
+        prompts = [s.input_ids[: s.prompt_tokens - 1].tobytes() for s in examples]
+        shared = self.share_prompts and 2 * len(set(prompts)) <= len(examples) and b"" not in prompts
+        layout = self._in_branches(examples, prompts) if shared else self._in_rows(examples)
+        by_sample = not (isinstance(self.config, GRPOConfig) and self.config.aggregation == "token")
+        layout.count = len(examples) if by_sample and not isinstance(self.config, PPOConfig) else None
+        return layout
+
+    def _names(self, examples: Sequence[Sample]) -> list[str]:
         names = ["advantages", "sampled"]
         if self.config.kl_coefficient and any(s.reference is not None for s in examples):
             names.append("reference")
-        if isinstance(self.config, PPOConfig):
-            names += ["values", "returns"]
-        extras = {name: np.zeros(shape, np.float32) for name in names}
-        for row, sample in enumerate(examples):
-            n, first = len(sample.input_ids) - 1, sample.prompt_tokens - 1
-            ids[row, :n] = sample.input_ids[:-1]
-            if not sample.learned:
-                continue
-            targets[row, first:n] = sample.input_ids[sample.prompt_tokens :]
-            for name, array in extras.items():
-                array[row, first:n] = sample.logprobs if name == "sampled" else getattr(sample, name)
-        by_sample = not (isinstance(self.config, GRPOConfig) and self.config.aggregation == "token")
-        return Batch(
-            torch.from_numpy(ids),
-            torch.from_numpy(targets),
-            extras={name: torch.from_numpy(array) for name, array in extras.items()},
-            count=len(examples) if by_sample and not isinstance(self.config, PPOConfig) else None,
-        )
+        return [*names, "values", "returns"] if isinstance(self.config, PPOConfig) else names
+
+    def _padded(self, tokens: int) -> int:
+        return -(-tokens // self.pad_multiple_tokens) * self.pad_multiple_tokens
+
+    def _in_rows(self, examples: Sequence[Sample]) -> Batch:
+        starts = [sample.prompt_tokens - 1 for sample in examples]
+        width = self._padded(max(len(s.input_ids) for s in examples) - 1)
+        ids = np.full((len(examples), width), self.pad_id, np.int64)
+        for row, sample in zip(ids, examples, strict=True):
+            row[: len(sample.input_ids) - 1] = sample.input_ids[:-1]
+        return self._filled(ids, examples, [row * width + start for row, start in enumerate(starts)])
+
+    def _in_branches(self, examples: Sequence[Sample], prompts: Sequence[bytes]) -> Batch:
+        """The last id of a prompt begins every branch: the first id of each completion is a target of its own."""
+        number = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}
+        trunks = [np.frombuffer(prompt, examples[0].input_ids.dtype) for prompt in number]
+        trunk_tokens = self._padded(max(map(len, trunks)))
+        branch_tokens = self._padded(max(s.completion_tokens for s in examples))
+        first = np.full((len(trunks), trunk_tokens), self.pad_id, np.int64)
+        for row, trunk in zip(first, trunks, strict=True):
+            row[: len(trunk)] = trunk
+        then = np.full((len(examples), branch_tokens), self.pad_id, np.int64)
+        for row, sample in zip(then, examples, strict=True):
+            row[: sample.completion_tokens] = sample.input_ids[sample.prompt_tokens - 1 : -1]
+        ids = np.concatenate([first.reshape(-1), then.reshape(-1)])[None]
+        batch = self._filled(ids, examples, [first.size + row * branch_tokens for row in range(len(examples))])
+        shape = {
+            "trunk_lengths": torch.tensor([len(trunk) for trunk in trunks]),
+            "trunk_of": torch.tensor([number[prompt] for prompt in prompts]),
+            "tokens": torch.tensor([trunk_tokens, branch_tokens]),
+        }
+        batch.extras = {**batch.extras, **shape}
+        return batch
+
+    def _filled(self, ids: np.ndarray, examples: Sequence[Sample], starts: Sequence[int]) -> Batch:
+        """starts: where in the flattened ids each sample's first target stands."""
+        targets = np.full(ids.size, IGNORE, np.int64)
+        owners = np.zeros(ids.size, np.int64)
+        extras = {name: np.zeros(ids.size, np.float32) for name in self._names(examples)}
+        for number, (sample, start) in enumerate(zip(examples, starts, strict=True)):
+            place = slice(start, start + sample.completion_tokens)
+            owners[place] = number
+            if sample.learned:
+                targets[place] = sample.input_ids[sample.prompt_tokens :]
+                for name, array in extras.items():
+                    array[place] = sample.logprobs if name == "sampled" else getattr(sample, name)
+        arrays: dict[str, np.ndarray] = {**extras, "owners": owners}
+        tensors = {name: torch.from_numpy(array.reshape(ids.shape)) for name, array in arrays.items()}
+        return Batch(torch.from_numpy(ids), torch.from_numpy(targets.reshape(ids.shape)), extras=tensors)
 
     def loss(self, model: Any, batch: Batch) -> LossOutput:
         """Metrics: policy_loss, entropy, kl and engine_gap (means over tokens), clipped (share of tokens), and for PPO
@@ -383,7 +428,7 @@ class PolicyObjective:
         """
         config = self.config
         policy = model.policy if isinstance(config, PPOConfig) else model
-        output = policy(batch.input_ids)
+        output = policy(batch.input_ids, _state(policy, batch))
         logprobs, entropies = token_logprobs(
             output.hidden, output.head, batch.targets, temperature=config.rollout.temperature, entropy=True
         )
@@ -391,16 +436,17 @@ class PolicyObjective:
         known = (batch.targets != IGNORE).to(logprobs.dtype)
         advantages, sampled = batch.extras["advantages"], batch.extras["sampled"]
         old = logprobs.detach() if self.on_policy else sampled
-        surrogate, loss = self._policy_loss(logprobs, old, advantages, known)
+        samples = _Samples(batch, known)
+        surrogate, loss = self._policy_loss(logprobs, old, advantages, known, samples)
         metrics: dict[str, float | Tensor] = {"policy_loss": loss.detach()}
         tokens = known.sum().clamp(min=1)
         if "reference" in batch.extras:
             gaps = divergence(logprobs, batch.extras["reference"]) * known
             metrics["kl"] = gaps.detach().sum() / tokens
             if isinstance(config, (GRPOConfig, ReinforceConfig)):
-                loss = loss + config.kl_coefficient * self._mean(gaps, known)
+                loss = loss + config.kl_coefficient * self._mean(gaps, samples)
         if config.entropy_coefficient:
-            loss = loss - config.entropy_coefficient * self._mean(entropies * known, known)
+            loss = loss - config.entropy_coefficient * self._mean(entropies * known, samples)
         with torch.no_grad():
             metrics["entropy"] = (entropies * known).sum() / tokens
             metrics["clipped"] = (surrogate.clipped * known).sum() / tokens
@@ -413,7 +459,7 @@ class PolicyObjective:
         return LossOutput(loss, metrics)
 
     def _policy_loss(
-        self, logprobs: Tensor, old: Tensor, advantages: Tensor, known: Tensor
+        self, logprobs: Tensor, old: Tensor, advantages: Tensor, known: Tensor, samples: _Samples
     ) -> tuple[Surrogate, Tensor]:
         match self.config:
             case GRPOConfig(clip_low=low, clip_high=high):
@@ -423,29 +469,55 @@ class PolicyObjective:
             case ReinforceConfig():
                 each = clipped_surrogate(logprobs, old, advantages, low=1.0, high=float("inf"))
             case RLOOConfig(clip=clip):
-                # One ratio and one advantage a sequence, laid on every token of it so that the sum is the sequence's loss.
-                lengths = known.sum(1, keepdim=True).clamp(min=1)
-                whole = ((logprobs - old) * known).sum(1, keepdim=True)
-                advantage = (advantages * known).sum(1, keepdim=True) / lengths
+                # One ratio and one advantage a sequence.
+                whole = samples.sum((logprobs - old) * known)
+                advantage = samples.sum(advantages * known) / samples.lengths.clamp(min=1)
                 each = clipped_surrogate(whole, torch.zeros_like(whole), advantage, low=clip, high=clip)
-                return (
-                    Surrogate(each.loss, each.ratio.expand_as(known), each.clipped.expand_as(known)),
-                    (each.loss * (known.sum(1, keepdim=True) > 0)).mean(),
-                )
-        return each, self._mean(each.loss * known, known)
+                on_tokens = Surrogate(each.loss, each.ratio[samples.owners], each.clipped[samples.owners])
+                return on_tokens, (each.loss * (samples.lengths > 0)).mean()
+        return each, self._mean(each.loss * known, samples)
 
-    def _mean(self, each: Tensor, known: Tensor) -> Tensor:
-        """[B, T], 0 outside of `known` -> scalar, by the method's aggregation."""
+    def _mean(self, each: Tensor, samples: _Samples) -> Tensor:
+        """[B, T], 0 where nothing is learned -> scalar, by the method's aggregation."""
         match self.config:
-            case GRPOConfig(aggregation="sequence") | ReinforceConfig() | RLOOConfig():
-                if isinstance(self.config, ReinforceConfig):
-                    return each.sum(1).mean()
-                return (each.sum(1) / known.sum(1).clamp(min=1)).mean()
+            case ReinforceConfig():
+                return samples.sum(each).mean()
+            case GRPOConfig(aggregation="sequence") | RLOOConfig():
+                return (samples.sum(each) / samples.lengths.clamp(min=1)).mean()
             case GRPOConfig(aggregation="constant"):
-                return each.sum(1).mean() / self.config.rollout.max_tokens
-        return each.sum() / known.sum().clamp(min=1)
+                return samples.sum(each).mean() / self.config.rollout.max_tokens
+        return each.sum() / samples.lengths.sum().clamp(min=1)
 
     def _value_loss(self, model: Any, batch: Batch, known: Tensor, config: PPOConfig) -> Tensor:
-        values = model.critic(batch.input_ids).squeeze(-1).float()
+        values = model.critic(batch.input_ids, _state(model.policy, batch)).squeeze(-1).float()
         each = value_loss(values, batch.extras["values"], batch.extras["returns"], config.value_clip)
         return (each * known).sum() / known.sum().clamp(min=1)
+
+
+class _Samples:
+    """Sums over the tokens of each sample, however the samples are laid out."""
+
+    def __init__(self, batch: Batch, known: Tensor) -> None:
+        self.owners = batch.extras["owners"]
+        self.count = int(self.owners.max()) + 1
+        self.lengths = self.sum(known)
+        """[n] tokens that are learned."""
+
+    def sum(self, each: Tensor) -> Tensor:
+        """[B, T], 0 where no sample's token stands -> [n]"""
+        return each.new_zeros(self.count).scatter_add(0, self.owners.flatten(), each.flatten())
+
+
+def _state(policy: Any, batch: Batch) -> SequenceState | None:
+    if "trunk_of" not in batch.extras:
+        return None
+    trunk_tokens, branch_tokens = batch.extras["tokens"].tolist()
+    layout = Branches(batch.extras["trunk_lengths"], trunk_tokens, batch.extras["trunk_of"], branch_tokens)
+    inner = getattr(policy, "_orig_mod", policy)  # torch.compile wraps the module
+    return SequenceState.for_branches(layout, inner.config.num_hidden_layers)
+
+
+def can_share_prompts(model: nn.Module) -> bool:
+    """Are all mixers attention, so that samples of one prompt may be computed from one copy of it?"""
+    mixers = [block.mixer for block in getattr(model, "blocks", ())]
+    return bool(mixers) and all(type(mixer) is Attention for mixer in mixers)

@@ -94,7 +94,7 @@ class RolloutSource:
     # ExampleSource
 
     def take(self, step: int, count: int) -> Sequence[Sample]:
-        """`count` samples for optimizer step `step`, the shortest first so that micro-batches hold equal lengths."""
+        """`count` samples for optimizer step `step`, those of one prompt together."""
         config = self.config.rollout
         rollout, slot = divmod(step, config.updates)
         if rollout != self._rollout or config.updates == 1:
@@ -104,7 +104,7 @@ class RolloutSource:
         if config.minibatches > 1:
             order = np.random.default_rng([self.seed, rollout, epoch]).permutation(len(self._samples))
             taken = [self._samples[i] for i in order[batch * count : (batch + 1) * count]]
-        return sorted(taken, key=lambda sample: len(sample.input_ids))
+        return sorted(taken, key=lambda sample: sample.group)
 
     def figures(self) -> Mapping[str, float]:
         return self._figures

@@ -220,7 +220,7 @@ class TrainStage:
         expected = estimate(
             training.model,
             size,
-            max(batch.input_ids.shape[1] for batch in batches),
+            math.ceil(max(batch.input_ids.numel() for batch in batches) / size),
             optimizer=self.optimizer,
             dtype=settings.dtype,  # type: ignore[arg-type]
             accumulate=len(batches) > 1,

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...core.config import Use, node
+from ..branches import attend_branches
 from ..linear import Linear
 from ..norm import RMSNorm, RMSNormConfig
 from ..position import NoPosition, NoPositionConfig, Rope, RopeConfig
@@ -77,6 +78,9 @@ class Attention(nn.Module):
         q, k, v = self.project(x)
         sequence = None if state is None else state.sequence
         q, k = self.turn(q, k, sequence)
+        if sequence is not None and sequence.branches is not None:
+            y = attend_branches(self, q, k, v, sequence)
+            return self.o_proj(y.transpose(1, 2).flatten(2)), state
         if state is not None and isinstance(state.memory, KeyValues):
             k, v = state.memory.append(k, v, state.sequence)
         num_queries, num_keys, window = q.shape[2], k.shape[2], self.config.sliding_window

@@ -14,7 +14,7 @@ from ...core.errors import ConfigError, DataError
 from ...core.recipe import open_rewarder
 from ...models.decoder import Decoder
 from ...models.directory import load_model
-from ...objectives.policy import ActorCritic, PolicyObjective, PPOConfig
+from ...objectives.policy import ActorCritic, PolicyObjective, PPOConfig, can_share_prompts
 from ..rewards import build_reward
 from ..rollout import RolloutSource, check_same_model
 from ..settings import Settings
@@ -35,7 +35,7 @@ def open(start: Start) -> Training:
     curriculum = config.rollout.curriculum
     if curriculum is not None:
         problems = Curriculum(problems, curriculum)
-    objective = CheckedPolicyObjective(config)
+    objective = CheckedPolicyObjective(config, share_prompts=can_share_prompts(start.model))
     rewarder = _rewarder(start)
     critic = _critic(start) if isinstance(config, PPOConfig) else None
     model: nn.Module = start.model if critic is None else ActorCritic(start.model, critic)
