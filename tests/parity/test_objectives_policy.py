@@ -95,7 +95,7 @@ def drawn(rng: np.random.Generator, policy: Decoder, reference: Decoder, tempera
     """Samples of unequal lengths whose log-probabilities are of a policy some way from this one; one was cut off and is left out."""
     made = []
     for group in range(GROUPS):
-        prompt = rng.integers(0, 60, rng.integers(1, 9))
+        prompt = rng.integers(0, 60, rng.integers(2, 9))
         for _ in range(GROUP):
             completion = rng.integers(0, 60, rng.integers(1, MOST_TOKENS + 1))
             sample = Sample(
@@ -165,8 +165,10 @@ def test_grpos_loss_and_gradients_are_trls(
         trainer._metrics["train"].clear()
         theirs = trainer._compute_loss(trainer.model, as_trl(samples))
         theirs.backward()
-        objective = PolicyObjective(config, pad_id=60)
-        made = objective.loss(peers.ours[0].train(), objective.collate(samples))
+        objective = PolicyObjective(config, pad_id=60, share_prompts=number > 0)
+        batch = objective.collate(samples)
+        assert (len(batch.input_ids) == 1) == (number > 0)
+        made = objective.loss(peers.ours[0].train(), batch)
         made.loss.backward()
         assert math.isclose(made.loss.item(), theirs.item(), rel_tol=2e-5, abs_tol=1e-6)
         told = {name: values[0] for name, values in trainer._metrics["train"].items()}
@@ -217,8 +219,10 @@ def test_rloos_loss_and_gradients_are_trls(trainers: Trainers, seed: int, temper
         trainer._metrics["train"].clear()
         theirs = trainer._compute_loss(trainer.model.train(), as_trl(samples))
         theirs.backward()
-        objective = PolicyObjective(config, pad_id=60)
-        made = objective.loss(peers.ours[0].train(), objective.collate(samples))
+        objective = PolicyObjective(config, pad_id=60, share_prompts=number > 0)
+        batch = objective.collate(samples)
+        assert (len(batch.input_ids) == 1) == (number > 0)
+        made = objective.loss(peers.ours[0].train(), batch)
         made.loss.backward()
         assert math.isclose(made.loss.item(), theirs.item(), rel_tol=5e-5, abs_tol=1e-6)
         told = trainer._metrics["train"]["entropy"][0]

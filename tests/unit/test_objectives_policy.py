@@ -128,7 +128,7 @@ class Bigrams(torch.nn.Module):
         torch.manual_seed(seed)
         self.table = torch.nn.Parameter(torch.randn(VOCAB + 1, VOCAB, dtype=torch.float64))
 
-    def forward(self, ids: torch.Tensor) -> Any:
+    def forward(self, ids: torch.Tensor, state: Any = None) -> Any:
         return SimpleNamespace(hidden=self.table[ids], head=lambda rows: rows)
 
     def probability(self, completion: Sequence[int]) -> torch.Tensor:

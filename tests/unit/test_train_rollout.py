@@ -75,10 +75,10 @@ def rollout(**over: Any) -> RolloutConfig:
     return RolloutConfig(**{"group_size": 4, "max_tokens": 6, **over})
 
 
-def test_samples_are_shortest_first_and_of_their_groups(tmp_path: Path) -> None:
+def test_samples_of_one_prompt_are_together(tmp_path: Path) -> None:
     source = source_of(tmp_path, GRPOConfig(rollout=rollout()))
     samples = source.take(0, 16)
-    assert [len(s.input_ids) for s in samples] == sorted(len(s.input_ids) for s in samples)
+    assert [s.group for s in samples] == sorted(s.group for s in samples)
     assert Counter(s.group for s in samples) == {0: 4, 1: 4, 2: 4, 3: 4}
     for group in range(4):
         prompts = {tuple(s.input_ids[: s.prompt_tokens]) for s in samples if s.group == group}
@@ -225,7 +225,7 @@ def test_a_reward_models_score_is_weighed_and_told(tmp_path: Path) -> None:
         text = ByteTokenizer().decode([i for i in a.input_ids[a.prompt_tokens :].tolist() if i < EOS])
         assert a.input_ids.tolist() == b.input_ids.tolist()
         assert a.reward == pytest.approx(b.reward + 0.25 * len(text))
-    assert [m["role"] for m in heard[0]] == ["user", "assistant"] and heard[0][0]["content"] == "a"
+    assert [m["role"] for m in heard[0]] == ["user", "assistant"] and set(heard[0][0]["content"]) <= set("abcd")
     assert with_it.figures()["reward_model"] == pytest.approx(np.mean([len(c[-1]["content"]) for c in heard]))
     for source in (with_it, without):
         source.close()
