@@ -82,7 +82,7 @@ def test_samples_of_one_prompt_are_together(tmp_path: Path) -> None:
     assert Counter(s.group for s in samples) == {0: 4, 1: 4, 2: 4, 3: 4}
     for group in range(4):
         prompts = {tuple(s.input_ids[: s.prompt_tokens]) for s in samples if s.group == group}
-        assert prompts == {tuple(("abcd"[group % 4] * (1 + group % 3)).encode())}
+        assert prompts == {tuple(str(WriteTheLetter().example(group).prompt).encode())}
         assert abs(sum(float(s.advantages[0]) for s in samples if s.group == group)) < 1e-4
     assert all(len(s.logprobs) == s.completion_tokens == len(s.advantages) for s in samples)
     again = source_of(tmp_path, GRPOConfig(rollout=rollout())).take(0, 16)

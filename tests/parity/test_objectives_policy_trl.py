@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_objectives_preference import CONTEXT, VOCAB, Peers
 from torch import Tensor
 
 from groundup.models.decoder import Decoder
@@ -26,6 +25,7 @@ from groundup.objectives.policy import (
     assign_advantages,
     divergence,
 )
+from llama_peers import CONTEXT, VOCAB, Peers
 from tiny_engine import tiny_decoder
 
 pytestmark = [pytest.mark.row("10.5"), pytest.mark.filterwarnings("ignore")]
@@ -224,7 +224,8 @@ def test_rloos_loss_and_gradients_are_trls(trainers: Trainers, seed: int, temper
         assert (len(batch.input_ids) == 1) == (number > 0)
         made = objective.loss(peers.ours[0].train(), batch)
         made.loss.backward()
-        assert math.isclose(made.loss.item(), theirs.item(), rel_tol=5e-5, abs_tol=1e-6)
+        # A ratio of a whole sequence is many times 1: the terms of the sum are larger than the sum.
+        assert math.isclose(made.loss.item(), theirs.item(), rel_tol=5e-5, abs_tol=3e-5)
         told = trainer._metrics["train"]["entropy"][0]
         assert math.isclose(float(made.metrics["entropy"]), told, rel_tol=1e-5)
         peers.same_gradients()
