@@ -34,7 +34,9 @@ def test_recipes_dry_run(path: Path, tmp_path: Path) -> None:
         overrides.append(f"rows.path={tmp_path / 'rows.jsonl'}")
     if "type: pretrained" in data:
         save_model(Decoder(tiny_config()), tmp_path / "model")
-        overrides += [f"{stage}.path={tmp_path / 'model'}" for stage in re.findall(r"^(\w+): \{type: pretrained", data, re.M)]
+        overrides += [
+            f"{stage}.path={tmp_path / 'model'}" for stage in re.findall(r"^(\w+): \{type: pretrained", data, re.M)
+        ]
     recipe = load_recipe(path, STAGES, overrides=overrides)
     assert recipe.description and recipe.name == path.stem
     assert all(row["state"] == "new" for row in stage_plan(recipe, tmp_path / "out"))

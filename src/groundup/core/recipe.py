@@ -300,7 +300,7 @@ def run_recipe(
             "figures": figures[name],
         }
         for other, found in figures[name].get(OF_STAGES, {}).items():
-            report["stages"][other] |= found
+            report["stages"][other] = {**found, **report["stages"][other]}
         write_json(out / REPORT, report)
     return report
 

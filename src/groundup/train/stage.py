@@ -200,10 +200,12 @@ class TrainStage:
         start = time.perf_counter()
         context.progress.say("  measuring dtype, threads and compilation for this model on this machine")
         size = self.micro_batch_size or self.batch_size
+        before = training.source.state_dict()
         taken = training.source.take(0, self.batch_size)
         taking = time.perf_counter()
         training.source.take(1, self.batch_size)
         taking = time.perf_counter() - taking
+        training.source.load_state_dict(before)  # looking must not change what comes (a curriculum counts verdicts)
         batches = [training.objective.collate(taken[i : i + size]) for i in range(0, len(taken), size)]
         limit = self._step_limit(training)
         settings = choose_settings(
