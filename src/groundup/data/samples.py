@@ -36,14 +36,12 @@ class Answer:
 
 
 def better(a: Answer, b: Answer) -> int:
-    """1 if a is the better answer, -1 if b is, 0 if neither: right before wrong; then with a final answer before without; of
-    two right ones the shorter. Of two wrong ones neither is better.
+    """1 if a is the better answer, -1 if b is, 0 if neither: right before wrong; then one that ends with a final answer before one
+    that does not. Length decides nothing: of two right answers the one with its working is not the worse.
     """
     for left, right in ((a.verdict.score, b.verdict.score), (_formed(a), _formed(b))):
         if left != right:
             return 1 if left > right else -1
-    if a.verdict.score > 0 and a.tokens != b.tokens:
-        return 1 if a.tokens < b.tokens else -1
     return 0
 
 

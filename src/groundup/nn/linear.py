@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _FEWEST_ROWS = 64
-"""With fewer rows the call itself takes longer than what it saves."""
+"""With fewer rows recording the call takes longer than what it saves."""
 
 
 class Linear(nn.Linear):
@@ -35,6 +35,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         torch.is_grad_enabled()
         and not torch.compiler.is_compiling()
         and not torch.is_autocast_enabled("cpu")
+        and x.numel() >= _FEWEST_ROWS * x.shape[-1]
         and _suits(x, weight)
     ):
         made: Tensor = _Linear.apply(x, weight, bias)  # type: ignore[no-untyped-call]
@@ -55,7 +56,6 @@ def _suits(x: Tensor, weight: Tensor) -> bool:
         x.dtype is torch.float32
         and weight.dtype is torch.float32
         and x.device.type == "cpu"
-        and x.numel() >= _FEWEST_ROWS * x.shape[-1]
         and other_products_are_faster()
     )
 

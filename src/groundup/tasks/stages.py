@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -93,12 +94,22 @@ class WorkedSolutionsStage:
     """Only problems of these difficulties, lowest and highest; null takes all."""
     kinds: tuple[str, ...] | None = None
     """Only these kinds of problem; null takes all."""
+    answer_only: float = 0.0
+    """Share of problems whose solution is its last line alone: data as people write it, where the working is often left out. A
+    model that learned from it answers at once as often, and is then mostly wrong."""
     type: Literal["worked_solutions"] = "worked_solutions"
     kind = "instruct"
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit <= 0:
             raise ConfigError(f"must be more than zero, not {self.limit}", path="limit")
+        if not 0 <= self.answer_only <= 1:
+            raise ConfigError(f"must be from 0 to 1, not {self.answer_only}", path="answer_only")
+
+    def _shown(self, example: TaskExample, seed: int) -> str:
+        solution = str(example.meta["solution"])
+        draw = int.from_bytes(blake2b(f"{seed} {example.id}".encode(), digest_size=4).digest(), "big") / 2**32
+        return solution.rstrip().splitlines()[-1] if draw < self.answer_only else solution
 
     def inputs(self) -> Sequence[str]:
         return (self.problems,)
@@ -116,7 +127,7 @@ class WorkedSolutionsStage:
                 raise DataError(f"no problem of {self.problems!r} was left to learn from",
                                 hint=f"loosen {context.name}.difficulty and {context.name}.kinds")  # fmt: skip
             with atomic_write(context.directory / f"{split}.jsonl") as file:
-                for row in map(instruct_row, examples):
+                for row in (instruct_row(e, self._shown(e, context.seed)) for e in examples):
                     file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
             counts[split] = _counts(examples, "kind")
         totals = {split: sum(row.values()) for split, row in counts.items()}
@@ -205,10 +216,10 @@ def _input(context: StageContext, name: str, kind: str) -> Path:
     return context.inputs[name]
 
 
-def instruct_row(example: TaskExample) -> dict[str, Any]:
-    """Prompt and worked solution of a problem as one row of an `instruct` directory."""
+def instruct_row(example: TaskExample, solution: str | None = None) -> dict[str, Any]:
+    """Prompt and solution (None: the worked one) of a problem as one row of an `instruct` directory."""
     prompt = [{"role": "user", "content": example.prompt}] if isinstance(example.prompt, str) else list(example.prompt)
-    messages = [*prompt, {"role": "assistant", "content": example.meta["solution"]}]
+    messages = [*prompt, {"role": "assistant", "content": solution or str(example.meta["solution"])}]
     return {"messages": messages, "kind": str(example.meta.get("kind", "problem")), "id": example.id}
 
 
