@@ -43,7 +43,7 @@ class CompareStage:
     """Of each of the splits test and harder."""
     num_comparisons: int = 300
     max_tokens: int = 128
-    temperature: float = 1.0
+    temperature: float = 0.7
     """Of the answers that are compared; exact match is greedy."""
     text_bytes: int = 200_000
     context_tokens: int | None = None
@@ -177,7 +177,7 @@ class _Comparison:
                 "about": f"against {self.stage.opponent}",
                 "rows": rows,
                 "notes": [
-                    "Right beats wrong; of two right answers the shorter wins; two wrong ones are a tie, half a win."
+                    "Right beats wrong, a final answer beats none; where both are right or both wrong nobody wins: half a win."
                 ],
             }
         if self.text:
