@@ -88,7 +88,7 @@ def answer(score: float, tokens: int = 5, *, formed: bool = True, ended: bool = 
         (answer(1.0), answer(0.0), 1),
         (answer(0.5), answer(1.0), -1),
         (answer(1.0, 90), answer(0.0, 5), 1),  # right before short
-        (answer(1.0, 5), answer(1.0, 9), 1),
+        (answer(1.0, 5), answer(1.0, 9), 0),  # length decides nothing
         (answer(1.0, 5), answer(1.0, 5), 0),
         (answer(0.0), answer(0.0, formed=False), 1),
         (answer(0.0, 9), answer(0.0, 5), 0),  # a short wrong answer is no better
