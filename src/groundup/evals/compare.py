@@ -19,6 +19,7 @@ from ..core.errors import ConfigError
 from ..core.recipe import StageContext
 from ..core.types import SamplingParams, TaskExample
 from ..data.samples import Answer, answer_all, better
+from ..tasks.questions import prompt_text
 from ..tasks.stored import open_problems
 from .harness import GREEDY, TaskResult, run_task
 from .stages import OpenedModel, bits_row, held_out_texts
@@ -116,14 +117,16 @@ class _Comparison:
         stage, progress = self.stage, self.context.progress
         greedy = replace(GREEDY, max_tokens=stage.max_tokens)
         self.results[name] = {}
+        plain = "chat" not in model.capabilities.abilities
         for measure, task in self.tasks.items():
+            task.plain = plain
             with progress.task(f"{name}: {measure}", len(task.kept)) as bar:
                 result = run_task(model, task, name=name, params=greedy, on_progress=bar.advance)
             result.write_jsonl(self.context.directory / f"{measure}-{name}.jsonl")
             self.results[name][measure] = result
         if "exact_match" in self.tasks:
             task = self.tasks["exact_match"]
-            asked = task.kept[: stage.num_comparisons]
+            asked = list(task.examples())[: stage.num_comparisons]
             params = SamplingParams(max_tokens=stage.max_tokens, temperature=stage.temperature)
             with progress.task(f"{name}: answers to compare", len(asked)) as bar:
                 found = answer_all(
@@ -186,14 +189,17 @@ class _Comparison:
 
 
 class _First:
-    """The first problems of a task, as a task."""
+    """The first problems of a task, as a task; `plain`: put to a model without a chat template, as text."""
 
     def __init__(self, task: Any, count: int) -> None:
         self.task = task
         self.kept: list[TaskExample] = [example for example, _ in zip(task.examples(), range(count))]
+        self.plain = False
 
     def examples(self) -> Sequence[TaskExample]:
-        return self.kept
+        if not self.plain:
+            return self.kept
+        return [replace(example, prompt=f"{prompt_text(example.prompt)}\n") for example in self.kept]
 
     def score(self, example: TaskExample, completion: Any) -> Any:
         return self.task.score(example, completion)

@@ -219,10 +219,14 @@ class TrainStage:
             affordable = max(1, int(left / per_step))
             num_steps = affordable if limit is None else min(limit, affordable)
         peak = gemm_peak(settings.dtype, settings.threads)
+        largest = max(batches, key=lambda batch: batch.input_ids.numel())
+        rows, positions = largest.input_ids.shape
+        if rows == 1:  # samples laid end to end, which attention takes apart again
+            rows, positions = size, math.ceil(positions / size)
         expected = estimate(
             training.model,
-            size,
-            math.ceil(max(batch.input_ids.numel() for batch in batches) / size),
+            rows,
+            positions,
             optimizer=self.optimizer,
             dtype=settings.dtype,  # type: ignore[arg-type]
             accumulate=len(batches) > 1,
