@@ -42,9 +42,7 @@ def main() -> None:
         trainer = _their_trainer(Path(folder), given.rows)
         ours = load_model(Path(folder) / "model").train()
     rows = [trainer.train_dataset[i] for i in range(NUM_ROWS)]
-    examples = [
-        ChatExample(np.array(row["input_ids"], np.int32), np.array(row["completion_mask"], bool)) for row in rows
-    ]
+    examples = [ChatExample(np.array(row["input_ids"], np.int32), np.array(row["labels"]) != -100) for row in rows]
     objective = SFT(SFTConfig(context_tokens=CONTEXT))
     starts = range(0, NUM_ROWS, given.rows)
 
