@@ -7,9 +7,10 @@ before each part:
     SPM   <|fim_prefix|> <|fim_suffix|> suffix <|fim_middle|> prefix middle
 
 Every token is learned as in plain language modelling, so the model stays one (the paper's "free" ability). Cuts are between
-characters, so the pieces are tokenised apart: at the border the model meets half words, as an editor's user leaves them (section
-4.2). SPM is the paper's second form (SPMv2, section 3.1), in which prefix and middle are read on without a border. A document longer than the context is
-first cut into pieces that fit, and each is transformed alone, so that no part is lost at the context's end ("context level").
+characters, so the pieces are tokenised apart: at the border the model meets half words, as an editor's user leaves them
+(section 4.2). SPM is the paper's second form (SPMv2, section 3.1), in which prefix and middle are read on without a border.
+A document longer than the context is first cut into pieces that fit, and each is transformed alone, so that no part is lost
+at the context's end ("context level").
 
 Letters: B rows, T positions.
 """
