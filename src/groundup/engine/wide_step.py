@@ -5,7 +5,7 @@ arithmetic and belong to the libraries that PyTorch calls. Here they are called 
 (nothing is packed or copied, so a training loop may change them at any time), and all else is done by wide_kernels.py on the
 calling thread. Rows of one prompt read it from one place: with 8 samples a prompt most of the memory traffic goes away.
 
-Measured on one core (5 million parameters, 64 rows behind 40 to 90 tokens, float32): benchmarks/rollout.py prints it.
+Measured on one core (5 million parameters, 64 rows behind 40 to 90 tokens, float32): benchmarks/grpo.py prints it.
 """
 
 from __future__ import annotations
