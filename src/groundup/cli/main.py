@@ -18,6 +18,7 @@ VERBS = {
     "eval": "Score any model on any text, or show a run's evaluation.",
     "chat": "Talk to a model in the terminal.",
     "generate": "Continue a prompt.",
+    "predict": "Label texts, rows or images, or forecast, with a trained model.",
     "tokenizer": "Train a tokenizer, or see how one cuts a text.",
     "data": "Look into documents, token shards and instruction pairs.",
     "serve": "Serve a model with the OpenAI API and a chat page.",

@@ -5,6 +5,7 @@ Only names stand here; a class is imported when a recipe asks for it.
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -31,6 +32,49 @@ STAGES = {
     "best_of_n": "groundup.evals.best_of_n:BestOfNStage",
     "compare": "groundup.evals.compare:CompareStage",
 }
+
+PREDICTORS: dict[str, str] = {}
+"""`type` of predictor.json -> "module:function", function(directory) -> Predictor."""
+
+MODELS: dict[str, str] = {}
+"""`model_type` of config.json, of models that are no decoder -> "module:function", function(directory, **options) -> Generator and
+Scorer with `tokenizer`, `capabilities`, `close()` and `prompt_ids`, as the engine has them."""
+
+
+def open_predictor(path: Path) -> Any:
+    """The Predictor in a directory, or the newest one of a run. ArtifactError says what was found otherwise."""
+    from ..core.artifact import SEAL, read_json, read_seal, verify
+    from ..core.errors import ArtifactError
+
+    path = Path(path).expanduser()
+    if not path.is_dir():
+        raise ArtifactError(f"{path} is not a directory", hint="groundup runs lists the runs that exist")
+    if not (path / "predictor.json").is_file():
+        found = [p.parent for p in path.glob(f"*/{SEAL}") if p.parent.suffix not in (".partial", ".old")]
+        found = [p for p in found if read_seal(p).kind == "predictor"]
+        if not found:
+            raise ArtifactError(
+                f"{path} holds no model that predicts",
+                hint=f"for a language model: groundup generate {path} 'text'",
+            )
+        path = max(found, key=lambda p: (p / SEAL).stat().st_mtime_ns)
+    verify(path, kind="predictor")
+    kind = read_json(path / "predictor.json").get("type")
+    if kind not in PREDICTORS:
+        raise ArtifactError(f"{path} is a predictor of type {kind!r}, which this version does not know")
+    return _load(PREDICTORS[kind])(path)
+
+
+def _load(target: str) -> Any:
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _other_model(path: Path) -> str | None:
+    """Where the opener of a directory (or run) is whose model is no decoder; None for decoders."""
+    from ..models.facts import read_model_config, resolve_model_directory
+
+    return MODELS.get(str(read_model_config(resolve_model_directory(path)).get("model_type")))
 
 
 def open_model(
@@ -60,10 +104,18 @@ def open_model(
     from ..engine import Engine, EngineConfig
 
     if isinstance(model, (str, Path)):
+        from ..core.errors import ConfigError
+        from ..engine.adapters import is_adapter
         from ..engine.reward import RewardScorer, is_reward_model
+        from ..models.facts import resolve_model_directory
 
         if is_reward_model(model):
             return RewardScorer.load(model, trusted_parts=trusted_parts)
+        other = None if is_adapter(Path(model)) else _other_model(Path(model))
+        if other is not None:
+            if adapters or default_adapter is not None:
+                raise ConfigError(f"{model} is no decoder, so it takes no adapters")
+            return _load(other)(resolve_model_directory(Path(model)), **options)
         engine = Engine.load(
             Path(model),
             config=EngineConfig(**{"dtype": "auto", **options}),

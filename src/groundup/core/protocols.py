@@ -16,6 +16,8 @@ from .types import (
     Document,
     FinishReason,
     Message,
+    Prediction,
+    PredictorFacts,
     Request,
     ScoreRequest,
     TaskExample,
@@ -90,6 +92,19 @@ class Rewarder(Protocol):
 
     def scores(self, conversations: Sequence[Sequence[Message]]) -> list[float]:
         """A number for each, higher is better; only differences have a meaning."""
+        ...
+
+
+class Predictor(Protocol):
+    """A model that answers with a label or a number: classifiers, regressors, forecasts. A directory of kind "predictor" holds
+    `predictor.json` (its `type` says which class reads it, see cli/wiring.py) and safetensors.
+    """
+
+    @property
+    def facts(self) -> PredictorFacts: ...
+
+    def predict(self, inputs: Sequence[Any]) -> list[Prediction]:
+        """One for each input, in order. DataError names the input that is not of the kind that `facts.input` says."""
         ...
 
 

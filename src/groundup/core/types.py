@@ -174,3 +174,32 @@ class TaskExample:
     prompt: str | Sequence[Message]
     answer: Any = None
     meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What a Predictor says of one input."""
+
+    label: str | None = None
+    """Of classifiers: the most likely one."""
+    value: float | None = None
+    """Of regressors and forecasts."""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """Of classifiers: label -> probability (or margin, where a method has no probabilities)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictorFacts:
+    """What a Predictor was made for."""
+
+    kind: str
+    """`type` of its predictor.json: text_classifier, table_regressor, ..."""
+    input: str
+    """text (a str), row (a mapping of columns), image (numbers in [0, 1], [height][width]), series (numbers, oldest first)."""
+    labels: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    """Columns that a row must have."""
+    unit: str = ""
+    """Of the value."""
+    summary: str = ""
+    """One sentence."""

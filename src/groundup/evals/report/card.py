@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from .reading import (
     best_row,
     duration,
     evaluations,
+    figures,
     is_number,
     measure_title,
     model_stages,
@@ -38,6 +40,8 @@ def report_card(report: Report, run_directory: Path | str | None = None) -> Rend
         seconds.add_row(Text(name), Text(str(stage.get("type", "")), style="dim"), Text(duration(stage.get("seconds"))))
     if done:
         parts += [seconds, Text()]
+    for table in _exhibited(done):
+        parts += [table, Text()]
     measured = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("", "value", "95 % interval", "best baseline"):
         measured.add_column(title)
@@ -70,3 +74,24 @@ def report_card(report: Report, run_directory: Path | str | None = None) -> Rend
     total = sum(s["seconds"] for s in done.values() if is_number(s.get("seconds")))
     heading = Text(f" {report.get('name') or 'run'} · {duration(total)} ")
     return Panel(Group(*parts) if parts else Text("nothing was run"), title=heading, title_align="left", expand=False)
+
+
+def _exhibited(done: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """The tables that stages want shown."""
+    from rich.table import Table
+    from rich.text import Text
+
+    for stage in done.values():
+        listed = figures(stage).get("exhibits")
+        for exhibit in listed if isinstance(listed, list) else []:
+            if not isinstance(exhibit, Mapping) or exhibit.get("exhibit") != "table":
+                continue
+            made = Table(title=Text(str(exhibit.get("title", ""))), title_justify="left", box=None,
+                         padding=(0, 2, 0, 0), header_style="dim")  # fmt: skip
+            columns = exhibit.get("columns", [])
+            for column in columns:
+                made.add_column(Text(str(column)))
+            for row in exhibit.get("rows", []):
+                cells = [Text(value if isinstance(value, str) else shown(value)) for value in row]
+                made.add_row(*cells[: len(columns)])
+            yield made

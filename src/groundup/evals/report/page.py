@@ -13,6 +13,7 @@ from typing import Any
 from ...core.artifact import write_bytes
 from ..meanings import BASELINES, KINDS, MEASURES, meaning_of
 from .alignment import comparison, rollouts_on_the_way
+from .exhibits import exhibits
 from .markup import section, text_of
 from .plots import bar_plot, curve_plot
 from .reading import (
@@ -85,6 +86,7 @@ def page(run: Run) -> str:
         comparison(run),
         selection(run),
         _evaluations(run),
+        exhibits(run),
         _samples(run),
         _use(run),
         _training(run),
@@ -332,7 +334,11 @@ def _stages(run: Run) -> str:
     parts = []
     for name, stage in done.items():
         share = stage["seconds"] / longest if is_number(stage.get("seconds")) else 0
-        lines = [*flat(figures(stage)), ("key", stage.get("key", "")), ("identity", stage.get("identity", ""))]
+        lines = [
+            *flat({k: v for k, v in figures(stage).items() if k != "exhibits"}),
+            ("key", stage.get("key", "")),
+            ("identity", stage.get("identity", "")),
+        ]
         known = {"type", "seconds", "key", "identity", "figures"}
         lines += [line for k, v in stage.items() if k not in known for line in flat(v, str(k))]
         body = "".join(

@@ -35,6 +35,14 @@ _RC: dict[Any, Any] = {
     "grid.linewidth": 0.6,
     "legend.frameon": False,
 }
+_MORE = ("#b8860b", "#2e8b57", "#8b5fbf", "#c0504d", "#4f8a8b", "#7f7f7f")
+"""After the page's own: readable on light and dark."""
+
+
+def colours_of(count: int) -> list[str]:
+    """A colour for each of several series, the page's own first."""
+    own = [_FIRST, _SECOND, _QUIET] if count <= 3 else [_FIRST, _SECOND, *_MORE]
+    return [own[i % len(own)] for i in range(count)]
 
 
 def curve_plot(
@@ -52,7 +60,7 @@ def curve_plot(
     drawn = {name: curve for name, curve in curves.items() if curve.steps}
     if not drawn:
         return ""
-    with _figure(salt, title) as (axes, out):
+    with canvas(salt, title) as (axes, out):
         for colour, (name, curve) in zip((_FIRST, _SECOND, _QUIET), drawn.items()):
             marker = "o" if name in points or len(curve.steps) == 1 else None
             axes.plot(curve.steps, curve.values, color=colour, label=name, marker=marker, markersize=3, linewidth=1.5)
@@ -72,7 +80,7 @@ def bar_plot(rows: Sequence[Mapping[str, Any]], *, salt: str, title: str, share:
     if not drawn:
         return ""
     scale = 100 if share else 1
-    with _figure(salt, title, height=0.75 + 0.34 * len(drawn)) as (axes, out):
+    with canvas(salt, title, height=0.75 + 0.34 * len(drawn)) as (axes, out):
         values = [scale * float(row["value"]) for row in drawn]
         colours = [_QUIET if row.get("baseline") else _FIRST for row in drawn]
         places = range(len(drawn))
@@ -87,7 +95,7 @@ def bar_plot(rows: Sequence[Mapping[str, Any]], *, salt: str, title: str, share:
             label = shown(float(row["value"]), share=share)
             axes.text(ends[place] + 0.02 * widest, place, label, va="center", fontsize=8.5)
         axes.set_xlim(min(0.0, *values), 1.22 * widest)
-        axes.set_yticks(places, [_short(str(row.get("name", ""))) for row in drawn])
+        axes.set_yticks(places, [short(str(row.get("name", ""))) for row in drawn])
         for label in axes.get_yticklabels():
             label.set_parse_math(False)
         axes.grid(axis="y", visible=False)
@@ -103,12 +111,12 @@ def grouped_plot(groups: Mapping[str, Sequence[tuple[str, Any]]], *, salt: str, 
     if not names or not any(is_number(value) for rows in groups.values() for _, value in rows):
         return ""
     width = 0.8 / len(names)
-    with _figure(salt, title) as (axes, out):
+    with canvas(salt, title) as (axes, out):
         for number, name in enumerate(names):
             values = [100 * float(rows[number][1]) if is_number(rows[number][1]) else 0.0 for rows in groups.values()]
             places = [place + (number - (len(names) - 1) / 2) * width for place in range(len(values))]
             strength = 0.35 + 0.65 * (number + 1) / len(names)
-            axes.bar(places, values, width=0.92 * width, color=_FIRST, alpha=strength, label=_short(name))
+            axes.bar(places, values, width=0.92 * width, color=_FIRST, alpha=strength, label=short(name))
             for place, value in zip(places, values):
                 axes.text(place, value + 1, f"{value:.0f}", ha="center", fontsize=7.5)
         axes.set_xticks(range(len(groups)), list(groups))
@@ -120,8 +128,10 @@ def grouped_plot(groups: Mapping[str, Sequence[tuple[str, Any]]], *, salt: str, 
 
 
 @contextmanager
-def _figure(salt: str, title: str, height: float = _HEIGHT_INCHES) -> Iterator[tuple[Any, list[str]]]:
-    """Axes to draw on; at the end the list holds the SVG element."""
+def canvas(
+    salt: str, title: str, height: float = _HEIGHT_INCHES, grid: tuple[int, int] | None = None
+) -> Iterator[tuple[Any, list[str]]]:
+    """Axes to draw on (a flat list of them for a grid of rows and columns); at the end the list holds the SVG element."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -132,7 +142,7 @@ def _figure(salt: str, title: str, height: float = _HEIGHT_INCHES) -> Iterator[t
         warnings.simplefilter("ignore")
         figure = Figure(figsize=(_WIDTH_INCHES, height), layout="constrained")
         FigureCanvasSVG(figure)
-        yield figure.subplots(), out
+        yield figure.subplots() if grid is None else list(figure.subplots(*grid, squeeze=False).flat), out
         buffer = StringIO()
         no_metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
         figure.savefig(buffer, format="svg", transparent=True, metadata=no_metadata)
@@ -162,6 +172,6 @@ def _inline(document: str, title: str) -> str:
     return re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", svg).strip()
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return text if len(text) <= _LABEL_CHARACTERS else text[: _LABEL_CHARACTERS - 1] + "…"
