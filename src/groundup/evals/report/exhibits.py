@@ -154,13 +154,11 @@ def _heatmap(exhibit: Mapping[str, Any], salt: str, title: str) -> str:
     matrix = exhibit["matrix"]
     rows, columns = _list(exhibit.get("rows")), _list(exhibit.get("columns"))
     with canvas(salt, title, height=max(2.4, 1.0 + 0.22 * len(matrix))) as (axes, out):
-        # pcolormesh stays vector graphics; an image would be a bitmap inside the SVG.
-        drawn = axes.pcolormesh(matrix, cmap="Blues", edgecolors="none")
-        axes.invert_yaxis()
+        drawn = axes.imshow(matrix, cmap="Blues", aspect="auto", interpolation="nearest")
         axes.grid(visible=False)
-        axes.set_yticks([i + 0.5 for i in range(len(rows))], [short(str(r)) for r in rows], fontsize=8)
+        axes.set_yticks(range(len(rows)), [short(str(r)) for r in rows], fontsize=8)
         axes.set_xticks(
-            [i + 0.5 for i in range(len(columns))], [short(str(c)) for c in columns], fontsize=8,
+            range(len(columns)), [short(str(c)) for c in columns], fontsize=8,
             rotation=0 if len(columns) < 6 else 60, ha="center" if len(columns) < 6 else "right",
         )  # fmt: skip
         if len(matrix) <= _CELL_NUMBERS and len(matrix[0]) <= _CELL_NUMBERS:
@@ -168,7 +166,7 @@ def _heatmap(exhibit: Mapping[str, Any], salt: str, title: str) -> str:
             for i, row in enumerate(matrix):
                 for j, value in enumerate(row):
                     colour = "white" if value > 0.6 * top else "black"
-                    axes.text(j + 0.5, i + 0.5, shown(value), ha="center", va="center", fontsize=7, color=colour)
+                    axes.text(j, i, shown(value), ha="center", va="center", fontsize=7, color=colour)
         else:
             axes.figure.colorbar(drawn, ax=axes, shrink=0.8)
         axes.set_xlabel(str(exhibit.get("x_label", "")))
@@ -188,9 +186,7 @@ def _images(exhibit: Mapping[str, Any], salt: str, title: str) -> str:
             panel.set_axis_off()
             if number >= len(matrices):
                 continue
-            panel.pcolormesh(matrices[number], cmap="gray", vmin=0.0, vmax=1.0, edgecolors="none")
-            panel.invert_yaxis()
-            panel.set_aspect("equal")
+            panel.imshow(matrices[number], cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
             if number < len(captions):
                 panel.set_title(short(captions[number]), fontsize=7, pad=2)
     return out[0]

@@ -97,7 +97,7 @@ def page(run: Run) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
         f"<title>{name}: report</title><style>{STYLE}</style></head><body><main>\n"
         + "\n".join(section for section in sections if section)
         + "\n<footer>Made by groundup from report.json and metrics.jsonl in this run's folder.</footer>"
