@@ -19,11 +19,11 @@ from ..core.errors import ConfigError
 from ..core.recipe import StageContext
 from ..core.types import SamplingParams, TaskExample
 from ..data.samples import Answer, answer_all, better
+from ..foundations.intervals import bootstrap_mean
 from ..tasks.questions import prompt_text
 from ..tasks.stored import open_problems
 from .harness import GREEDY, TaskResult, run_task
 from .stages import OpenedModel, bits_row, held_out_texts
-from .stats import bootstrap_mean
 from .text import TextScore, score_texts
 
 SPLITS = {"exact_match": "test", "exact_match_harder": "harder"}

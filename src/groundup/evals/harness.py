@@ -18,7 +18,7 @@ from ..core.artifact import write_bytes
 from ..core.errors import BusyError, RequestError
 from ..core.protocols import Generator, Task, complete
 from ..core.types import Completion, Request, SamplingParams, TaskExample, Usage, Verdict
-from .stats import Difference, Estimate, bootstrap_mean, paired_bootstrap, wilson
+from ..foundations.intervals import Difference, Estimate, bootstrap_mean, paired_bootstrap, wilson
 
 GREEDY = SamplingParams(temperature=0.0)
 # Enough for an engine to batch, few enough that progress is seen.

@@ -21,11 +21,11 @@ from ..core.recipe import StageContext
 from ..core.types import Capabilities, Request, SamplingParams, TaskExample
 from ..data.documents import read_documents
 from ..data.messages import read_questions
+from ..foundations.intervals import bootstrap_mean, bootstrap_ratio, paired_bootstrap, wilson
 from ..tasks.functions import GeneratedFunctions, find_functions
 from ..tasks.questions import HeldOutQuestions, prompt_text
 from .baselines import ByteUnigram, MostCommonAnswer, NearestExample, TokenUnigram, xz_bits_per_byte
 from .harness import TaskResult, run_baseline, run_task
-from .stats import bootstrap_mean, bootstrap_ratio, paired_bootstrap, wilson
 from .text import TextScore, combined, score_texts
 
 _HELD_OUT = ("test", "validation")

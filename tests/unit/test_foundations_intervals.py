@@ -10,7 +10,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from groundup.evals.stats import bootstrap_mean, bootstrap_ratio, paired_bootstrap, wilson
+from groundup.foundations.intervals import bootstrap_mean, bootstrap_ratio, paired_bootstrap, wilson
 
 pytestmark = pytest.mark.row("11.6")
 
