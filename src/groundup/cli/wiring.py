@@ -23,6 +23,7 @@ STAGES = {
     "worked_solutions": "groundup.tasks.stages:WorkedSolutionsStage",
     "judged": "groundup.tasks.stages:JudgedStage",
     "labelled": "groundup.data.labelled:LabelledStage",
+    "images": "groundup.data.images:ImagesStage",
     "decoder": "groundup.models.stages:DecoderStage",
     "pretrained": "groundup.models.stages:PretrainedStage",
     "sample": "groundup.data.samples:SampleStage",
