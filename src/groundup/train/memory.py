@@ -142,7 +142,7 @@ def optimizer_bytes(config: OptimizerConfig | Use, model: nn.Module) -> int:
         return sum(p.nbytes * (1 if p.dim() == 2 else 2) for p in roles["matrices"]) + 2 * sum(
             p.nbytes for name in ("embeddings", "vectors") for p in roles[name]
         )
-    return 2 * sum(p.nbytes for p in every)
+    return (2 if isinstance(config, Use) else config.states) * sum(p.nbytes for p in every)
 
 
 def _step_bytes(config: OptimizerConfig | Use, model: nn.Module) -> int:

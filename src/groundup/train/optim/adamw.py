@@ -1,7 +1,8 @@
-"""AdamW: Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2).
+"""Adam (Kingma and Ba 2015, algorithm 1) and AdamW, Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2).
 
-`update` is the algorithm as the paper writes it. `step` runs PyTorch's one-pass kernel of the same update where it exists
-(CPU and CUDA, same dtypes throughout); a test holds the two, and torch.optim.AdamW, equal.
+`update` is the algorithm as the papers write it. `step` runs PyTorch's one-pass kernel of the same update where it exists
+(CPU and CUDA, same dtypes throughout); a test holds the two, and torch.optim's classes, equal. The two differ in weight decay alone:
+AdamW shrinks the weights, Adam adds the decay to the gradient, where it is divided by the root of the variance like the rest.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ from torch import Tensor
 
 
 class AdamW(torch.optim.Optimizer):
+    """State of a parameter: `step`, `mean`, `variance`."""
+
+    decoupled = True
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -42,7 +47,7 @@ class AdamW(torch.optim.Optimizer):
             else:
                 for p in params:
                     assert p.grad is not None
-                    update(p, p.grad, self.state[p], group)
+                    update(p, p.grad, self.state[p], group, decoupled=self.decoupled)
 
     def _one_pass(self, group: dict[str, Any], params: list[Tensor]) -> None:
         states = [self.state[p] for p in params]
@@ -50,7 +55,8 @@ class AdamW(torch.optim.Optimizer):
             return
         steps = [s["step"] for s in states]
         torch._foreach_add_(steps, 1)
-        torch._fused_adamw_(
+        kernel = torch._fused_adamw_ if self.decoupled else torch._fused_adam_
+        kernel(
             params,
             [p.grad for p in params if p.grad is not None],
             [s["mean"] for s in states],
@@ -67,12 +73,21 @@ class AdamW(torch.optim.Optimizer):
         )
 
 
-def update(p: Tensor, grad: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> None:
+class Adam(AdamW):
+    """Weight decay is an L2 penalty."""
+
+    decoupled = False
+
+
+def update(p: Tensor, grad: Tensor, state: dict[str, Tensor], group: dict[str, Any], *, decoupled: bool = True) -> None:
     """One step for one parameter, in place."""
     beta1, beta2 = group["betas"]
     state["step"] += 1
     step = float(state["step"])
-    p.mul_(1 - group["lr"] * group["weight_decay"])
+    if decoupled:
+        p.mul_(1 - group["lr"] * group["weight_decay"])
+    elif group["weight_decay"]:
+        grad = grad.add(p, alpha=group["weight_decay"])
     state["mean"].lerp_(grad, 1 - beta1)
     state["variance"].mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
     mean = state["mean"] / (1 - beta1**step)
