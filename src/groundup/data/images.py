@@ -181,7 +181,7 @@ class ImageSplit:
 class ImagesStage:
     """Read labelled images and split them."""
 
-    source: ImageSourceNode = DigitsSource()
+    source: ImageSourceNode = DigitsSource()  # type: ignore[valid-type]
     split: ImageSplit = ImageSplit()
     limit: int | None = None
     """Take only the first ones."""
@@ -194,11 +194,14 @@ class ImagesStage:
         return ()
 
     def fingerprint(self) -> str:
-        return "" if isinstance(self.source, Use) else self.source.fingerprint()
+        return "" if isinstance(self.source, Use) else str(self.source.fingerprint())  # type: ignore[attr-defined]
 
     def run(self, context: StageContext) -> Mapping[str, Any]:
-        source = load_user_part(self.source)(**self.source.args) if isinstance(self.source, Use) else self.source
+        source: Any = self.source
+        if isinstance(source, Use):
+            source = load_user_part(source)(**source.args)
         read: LabelledImages = source.read()
+        kind = str(getattr(source, "type", type(source).__name__))
         images, labels = read.images[: self.limit], read.labels[: self.limit]
         where = self.split.assign(images)
         counts = {}
@@ -208,7 +211,7 @@ class ImagesStage:
             counts[split] = np.bincount(labels[chosen], minlength=len(read.names))
         card = {
             "kind": "images",
-            "source": self.source.type,
+            "source": kind,
             "licence": self.licence or "not stated",
             "height": images.shape[1],
             "width": images.shape[2],
@@ -220,7 +223,7 @@ class ImagesStage:
         write_card(
             context.directory,
             card,
-            title=f"Images: {self.source.type}",
+            title=f"Images: {kind}",
             text="One safetensors file a split: images uint8 [N, H, W] or [N, H, W, 3], labels int64 [N].",
         )
         rows = [[name, *(int(counts[s][i]) for s in SPLITS)] for i, name in enumerate(read.names)]
