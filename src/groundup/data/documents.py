@@ -24,6 +24,8 @@ from ..core.types import Document
 from .split import SPLITS, Split, hash_position
 
 DROPPED = "dropped.jsonl"
+HELD_OUT = "held_out"
+"""Key of `Document.meta`: validation or test, of documents that the user has held out himself."""
 _HEAD_CHARACTERS = 200
 
 
@@ -44,14 +46,20 @@ class Written:
 
 
 def write_documents(documents: Iterable[Document], directory: Path, split: Split, *, spool: Path) -> Written:
-    """Read `documents` to their end and write them, split, into `directory`. `spool` is a scratch file."""
+    """Read `documents` to their end and write them, split, into `directory`. `spool` is a scratch file. A document whose
+    meta has HELD_OUT goes whole into the split that it names.
+    """
     written = Written()
     positions = array("d")
+    given: dict[int, int] = {}
     with atomic_write(directory / DROPPED) as dropped, open(spool, "wb") as kept:
         for document in documents:
             if document.dropped is None:
                 kept.write(_line(_row(document)))
-                positions.append(hash_position(document.id))
+                if HELD_OUT in document.meta:
+                    given[len(positions) + len(given)] = SPLITS.index(document.meta[HELD_OUT])
+                else:
+                    positions.append(hash_position(document.id))
                 written.formats[str(document.meta.get("format", "other"))] += 1
             else:
                 dropped.write(_line(_dropped_row(document)))
@@ -60,12 +68,13 @@ def write_documents(documents: Iterable[Document], directory: Path, split: Split
     written.way = split.way(len(positions))
     with ExitStack() as stack:
         outputs = [stack.enter_context(atomic_write(directory / f"{name}.jsonl")) for name in SPLITS]
-        where = split.assign(positions) if written.way == "document" else None
+        where = iter(split.assign(positions)) if written.way == "document" else None
         with open(spool, "rb") as kept:
             for number, line in enumerate(kept):
                 row = json.loads(line)
-                if where is not None:
-                    _put(outputs, where[number], line, row["text"], written)
+                if number in given or where is not None:
+                    part = given[number] if number in given else next(where)  # type: ignore[arg-type]
+                    _put(outputs, part, line, row["text"], written)
                     continue
                 for part, text in enumerate(split.cut(row["text"])):
                     if text:

@@ -11,14 +11,16 @@ import os
 import platform
 import sysconfig
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from ..core.artifact import hash_json
 from ..core.config import node
 from ..core.errors import DataError, GroundupError, MissingDependency
 from ..core.types import Document
+from .documents import HELD_OUT
 from .files import SKIPPED_FOLDERS, FoundFile, find_files, fingerprint
 from .formats import FORMATS, FileReading, read_file
 
@@ -163,6 +165,32 @@ class HuggingFaceSource:
 
     def fingerprint(self) -> str:
         return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithHeldOut:
+    """A source, and after it files that are validation or test text because the user says so."""
+
+    source: Source
+    held_out: Mapping[str, FilesSource]
+    """validation, test -> the files."""
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    @property
+    def licence(self) -> str:
+        return self.source.licence
+
+    def documents(self) -> Iterator[Document]:
+        yield from self.source.documents()
+        for split, files in self.held_out.items():
+            for document in files.documents():
+                yield replace(document, id=f"{split}:{document.id}", meta={**document.meta, HELD_OUT: split})
+
+    def fingerprint(self) -> str:
+        return hash_json([self.source.fingerprint(), {k: files.fingerprint() for k, files in self.held_out.items()}])
 
 
 SourceNode = node(StdlibSource, FilesSource, HuggingFaceSource)

@@ -45,8 +45,10 @@ class Split:
 
     def assign(self, positions: Sequence[float]) -> list[int]:
         """Index into SPLITS for documents with these `hash_position`s. A held-out split that would stay empty takes
-        the document nearest to it, as long as train keeps one.
+        the document nearest to it, as long as train keeps one; a single document is for training.
         """
+        if len(positions) == 1:
+            return [0]
         test, validation = self.test, self.test + self.validation
         where = [2 if p < test else 1 if p < validation else 0 for p in positions]
         for split, low in ((2, 0.0), (1, test)):

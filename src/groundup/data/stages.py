@@ -17,9 +17,10 @@ from ..core.recipe import StageContext
 from ..core.types import Document
 from .card import read_card, write_card
 from .documents import Written, read_documents, write_documents
+from .formats import FileReading
 from .instruct import Pairs, build_pairs, write_pairs
 from .shards import FORMAT, Index, Shard, ShardWriter, describe, dtype_for, write_index
-from .sources import SourceNode, StdlibSource, stated_licence
+from .sources import FilesSource, SourceNode, StdlibSource, WithHeldOut, stated_licence
 from .split import SPLITS, Split
 from .steps import STANDARD_STEPS, Pipeline, StepNode, build
 from .tokens import encode_texts, pack, share_of, tokenizer_identity
@@ -35,6 +36,9 @@ class DocumentsStage:
     source: SourceNode = field(default_factory=StdlibSource)
     steps: tuple[StepNode, ...] = STANDARD_STEPS
     split: Split = field(default_factory=Split)
+    validation_path: str | None = None
+    """A file, folder or glob that is the validation split, read as the source is; `split.validation` is then not taken."""
+    test_path: str | None = None
     type: Literal["documents"] = "documents"
     kind = "documents"
 
@@ -42,14 +46,35 @@ class DocumentsStage:
         return ()
 
     def fingerprint(self) -> str:
-        return "" if isinstance(self.source, Use) else str(self.source.fingerprint())
+        if isinstance(self.source, Use):
+            return ""
+        return str((self._with_held_out(self.source) if self.held_out else self.source).fingerprint())
+
+    @property
+    def held_out(self) -> dict[str, str]:
+        paths = {"validation": self.validation_path, "test": self.test_path}
+        return {split: path for split, path in paths.items() if path is not None}
+
+    def _with_held_out(self, source: Any) -> WithHeldOut:
+        how = {n: getattr(source, n) for n in FileReading.__dataclass_fields__ if isinstance(source, FileReading)}
+        return WithHeldOut(
+            source=source, held_out={split: FilesSource(path=path, **how) for split, path in self.held_out.items()}
+        )
 
     def run(self, context: StageContext) -> Mapping[str, Any]:
         source = build(self.source, context.recipe_directory)
+        split = self.split
+        if self.held_out:
+            source = self._with_held_out(source)
+            split = Split(
+                by=split.by,
+                validation=0.0 if self.validation_path else split.validation,
+                test=0.0 if self.test_path else split.test,
+            )
         pipeline = Pipeline([(part.type, build(part, context.recipe_directory)) for part in self.steps])
         with context.progress.task("documents") as task:
             documents = _shown(pipeline(source.documents()), task)
-            written = write_documents(documents, context.directory, self.split, spool=context.scratch / "documents")
+            written = write_documents(documents, context.directory, split, spool=context.scratch / "documents")
         table = pipeline.table()
         if not written.documents:
             raise DataError(
@@ -78,17 +103,24 @@ class DocumentsStage:
 class TokenizerStage:
     """Train a tokenizer on the train split."""
 
-    algorithm: Literal["bpe", "char"] = "bpe"
+    algorithm: Literal["bpe", "char", "word"] = "bpe"
     """bpe: byte-level BPE. char: one id per character that the documents have, held-out splits included, since a
-    character without an id could not be read at all."""
+    character without an id could not be read at all. word: the most frequent words of the train split, `<unk>` for the others,
+    and `<eos>` for the end of a line (groundup.tokenizers.word); they are ordinary ids, not special tokens."""
     documents: str = "data"
     """The stage whose documents are read."""
     vocab_size: int = 8192
-    """Of bpe; special tokens and the 256 bytes included."""
+    """Of bpe; special tokens and the 256 bytes included. Of word: special tokens, `<unk>` and `<eos>` included; 0 takes every
+    word."""
     pattern: str = "cl100k"
     """How bpe cuts text into pieces: gpt2, cl100k, o200k, ... or a regular expression."""
     special_tokens: tuple[str, ...] = (END_OF_TEXT, *CHAT_TOKENS)
     min_frequency: int = 2
+    """Of a merge (bpe), or of a word."""
+    lower_case: bool = False
+    """Of word: read texts in lower case."""
+    marks_apart: bool = False
+    """Of word: punctuation marks are words of their own, for text that is not already cut up so."""
     max_bytes: int | None = None
     """Train on an even selection of the documents of about this size; None takes all."""
     num_threads: int = 0
@@ -121,11 +153,21 @@ class TokenizerStage:
         }
 
     def _train(self, documents: Path, total_bytes: int, context: StageContext) -> Any:
-        from ..tokenizers import BPETokenizer, BPETrainConfig, CharTokenizer
+        from ..tokenizers import BPETokenizer, BPETrainConfig, CharTokenizer, WordTokenizer
 
         if self.algorithm == "char":
             every = (document.text for split in SPLITS for document in read_documents(documents, split))
             return CharTokenizer.train(every, special_tokens=self.special_tokens)
+        texts = share_of(read_documents(documents, "train"), total_bytes, self.max_bytes)
+        if self.algorithm == "word":
+            return WordTokenizer.train(
+                texts,
+                vocab_size=self.vocab_size,
+                min_frequency=self.min_frequency,
+                special_tokens=self.special_tokens,
+                lower_case=self.lower_case,
+                marks_apart=self.marks_apart,
+            )
         config = BPETrainConfig(
             vocab_size=self.vocab_size,
             pattern=self.pattern,
@@ -133,7 +175,6 @@ class TokenizerStage:
             special_tokens=self.special_tokens,
             num_threads=self.num_threads,
         )
-        texts = share_of(read_documents(documents, "train"), total_bytes, self.max_bytes)
         with context.progress.task("tokenizer") as task:
 
             def show(progress: Any) -> None:

@@ -27,7 +27,7 @@ from ..models.directory import load_model, read_generation_config, resolve_model
 from ..nn.protocols import Sampler
 from ..tokenizers.chat_ids import encode_rendered, render_chat
 from ..tokenizers.chat_template import ChatTemplate, load_chat_template
-from ..tokenizers.load import load_tokenizer
+from ..tokenizers.load import load_tokenizer, unit_of
 from ..tokenizers.stream import StreamDecoder
 from .adapters import Adapters, base_of, is_adapter
 from .compiled import CompiledStep
@@ -373,10 +373,9 @@ class Engine:
                 span = slice(window.place, window.place + window.scored)
                 logprobs[window.request][span] = values
                 greedy[window.request][span] = flags
+        unit = unit_of(self.tokenizer)
         return [
-            TokenLogprobs(
-                token_ids=ids if known else ids[1:], logprobs=tuple(values), greedy=tuple(flags), unit="token"
-            )
+            TokenLogprobs(token_ids=ids if known else ids[1:], logprobs=tuple(values), greedy=tuple(flags), unit=unit)
             for ids, known, values, flags in zip(asked, given, logprobs, greedy)
         ]
 

@@ -244,7 +244,7 @@ def _checked(result: TokenLogprobs, request: ScoreRequest) -> TokenLogprobs:
         raise ModelError(
             f"the scorer gave {len(result.logprobs)} log-probabilities for {len(result.token_ids)} {result.unit}s"
         )
-    if not result.logprobs:
+    if not result.logprobs and not str(request.continuation).isspace():  # white space is nothing to a model of words
         raise ModelError(f"the scorer gave nothing for {str(request.continuation)[:40]!r}")
     if any(math.isnan(value) or value > 1e-4 for value in result.logprobs):
         raise ModelError(
@@ -258,6 +258,8 @@ def _total(results: Sequence[TokenLogprobs], size: int) -> TextScore:
     units = {result.unit for result in results}
     if len(units) != 1:
         raise ModelError(f"the scorer changed its unit within one text: {sorted(units)}")
+    if not any(result.logprobs for result in results):
+        raise DataError(f"the text has no {results[0].unit}, so there is nothing to score")
     return TextScore(
         nats=-math.fsum(value for result in results for value in result.logprobs) + 0.0,
         tokens=sum(len(result.logprobs) for result in results),

@@ -53,8 +53,12 @@ TOKENIZER_FILES = (
     "vocab.txt",
     "tokenizer.model",
     "char_tokenizer.json",
+    "word_tokenizer.json",
     CHAT_TEMPLATE,
 )
+_WHOLE_TOKENIZERS = {
+    "tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "char_tokenizer.json", "word_tokenizer.json"
+}  # fmt: skip
 _ID_KEYS = ("bos_token_id", "eos_token_id", "pad_token_id")
 _STORED = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
            torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8",
@@ -374,7 +378,7 @@ def copy_tokenizer_files(source: Path, target: Path) -> list[str]:
     ArtifactError if `source` has no tokenizer.
     """
     copied = [name for name in TOKENIZER_FILES if (Path(source) / name).is_file()]
-    if not {"tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "char_tokenizer.json"} & set(copied):
+    if not _WHOLE_TOKENIZERS & set(copied):
         raise ArtifactError(f"{source} has no tokenizer files ({', '.join(TOKENIZER_FILES[:2])}, ...)")
     for name in copied:
         copy_into(Path(source) / name, Path(target) / name)

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from .bpe_files import read_tiktoken, write_tiktoken
     from .bpe_train import BPETrainConfig, Progress
     from .char import CharTokenizer
-    from .load import load_tokenizer
+    from .load import load_tokenizer, unit_of
     from .measures import TokenizerMeasures, TokenSpan, compare, describe, measure
     from .stream import StreamDecoder
     from .vocabulary import BPEVocabulary
+    from .word import WordTokenizer
 
 __all__ = [
     "BPETokenizer",
@@ -27,11 +28,13 @@ __all__ = [
     "StreamDecoder",
     "TokenSpan",
     "TokenizerMeasures",
+    "WordTokenizer",
     "compare",
     "describe",
     "load_tokenizer",
     "measure",
     "read_tiktoken",
+    "unit_of",
     "write_tiktoken",
 ]
 
@@ -41,6 +44,7 @@ _WHERE = {
     "BPETrainConfig": "bpe_train",
     "Progress": "bpe_train",
     "CharTokenizer": "char",
+    "WordTokenizer": "word",
     "StreamDecoder": "stream",
     "TokenSpan": "measures",
     "TokenizerMeasures": "measures",
@@ -48,6 +52,7 @@ _WHERE = {
     "describe": "measures",
     "measure": "measures",
     "load_tokenizer": "load",
+    "unit_of": "load",
     "read_tiktoken": "bpe_files",
     "write_tiktoken": "bpe_files",
 }
