@@ -8,15 +8,8 @@ import random
 
 import pytest
 
-from groundup.text.label_measures import (
-    accuracy,
-    answer_scores,
-    chunk_scores,
-    chunks,
-    macro_f1,
-    multi_label_f1,
-    plain_answer,
-)
+from groundup.foundations.metrics import accuracy, macro_f1, multi_label_f1
+from groundup.text.label_measures import answer_scores, chunk_scores, chunks, plain_answer
 
 pytestmark = pytest.mark.row("9.3")
 

@@ -1,4 +1,4 @@
-"""How right labels, tags and answers are: accuracy, macro F1, entity F1, exact match and overlap of answers.
+"""How right tags of words and answers in texts are: F1 of chunks, exact match and overlap of answers (foundations/metrics.py: labels).
 
 Entities are counted as the CoNLL-2000 and 2003 shared tasks do (Tjong Kim Sang and De Meulder 2003; their `conlleval`): a chunk is
 right if its type and both its ends are. Answers are compared as SQuAD does (Rajpurkar et al. 2016; with the unanswerable
@@ -10,46 +10,16 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 OUTSIDE = "O"
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
-def accuracy(wanted: Sequence[object], given: Sequence[object]) -> float:
-    """Share of equal pairs; 0 for none."""
-    pairs = list(zip(wanted, given, strict=True))
-    return sum(w == g for w, g in pairs) / len(pairs) if pairs else 0.0
-
-
 def f1(true: int, wanted: int, given: int) -> float:
     """Harmonic mean of true / given and true / wanted; 0 where nothing is true."""
     return 2 * true / (wanted + given) if true else 0.0
-
-
-def macro_f1(wanted: Sequence[str], given: Sequence[str]) -> float:
-    """Mean of the F1 of every label that is wanted or given at least once, each counting the same."""
-    true = Counter(w for w, g in zip(wanted, given, strict=True) if w == g)
-    of_wanted, of_given = Counter(wanted), Counter(given)
-    labels = of_wanted | of_given
-    return sum(f1(true[x], of_wanted[x], of_given[x]) for x in labels) / len(labels) if labels else 0.0
-
-
-def multi_label_f1(wanted: Sequence[Iterable[str]], given: Sequence[Iterable[str]]) -> tuple[float, float]:
-    """(micro, macro) F1 of sets of labels; macro over the labels that are wanted or given at least once."""
-    true: Counter[str] = Counter()
-    of_wanted: Counter[str] = Counter()
-    of_given: Counter[str] = Counter()
-    for w, g in zip(wanted, given, strict=True):
-        ours, theirs = set(w), set(g)
-        of_wanted.update(ours)
-        of_given.update(theirs)
-        true.update(ours & theirs)
-    labels = of_wanted | of_given
-    micro = f1(true.total(), of_wanted.total(), of_given.total())
-    macro = sum(f1(true[x], of_wanted[x], of_given[x]) for x in labels) / len(labels) if labels else 0.0
-    return micro, macro
 
 
 def chunks(tags: Sequence[str]) -> list[tuple[str, int, int]]:

@@ -17,6 +17,7 @@ from torch import nn
 from ...core.artifact import read_seal
 from ...core.errors import ConfigError, DataError
 from ...data.labelled import read_labelled, read_labels
+from ...foundations.metrics import accuracy, macro_f1, multi_label_f1
 from ...models.heads import HeadedDecoder, save_headed, with_head
 from ...objectives.heads import (
     Classification,
@@ -32,7 +33,7 @@ from ...objectives.heads import (
     encode_words,
 )
 from ...objectives.sources import ChatSource
-from ...text.label_measures import accuracy, answer_scores, chunk_scores, macro_f1, multi_label_f1
+from ...text.label_measures import answer_scores, chunk_scores
 from ..settings import Settings
 from ..training import Start, Training
 
