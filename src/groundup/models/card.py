@@ -12,12 +12,14 @@ from .decoder import Decoder, swapped_parts
 
 if TYPE_CHECKING:
     from .heads import HeadedDecoder
+    from .network import Network
 
 
-def model_card(directory: Path, family: str, model: Decoder, dtype: torch.dtype, text: str | None) -> str:
+def model_card(directory: Path, family: str, model: Decoder | Network, dtype: torch.dtype, text: str | None) -> str:
     """Front matter and `text`; where text is None, the facts of the model and how to use it."""
     config = model.config
-    front = ["---", "library_name: groundup", "pipeline_tag: text-generation", f"tags: [groundup, {family}]", "---", ""]
+    pipeline = "text-generation" if "seq2seq" not in family else "text2text-generation"
+    front = ["---", "library_name: groundup", f"pipeline_tag: {pipeline}", f"tags: [groundup, {family}]", "---", ""]
     if text is not None:
         return "\n".join(front) + text.rstrip() + "\n"
     total, body = model.num_parameters(), model.num_parameters(embeddings=False)
@@ -29,7 +31,7 @@ def model_card(directory: Path, family: str, model: Decoder, dtype: torch.dtype,
         ("Vocabulary", f"{config.vocab_size:,}"),
         ("Weights", str(dtype).removeprefix("torch.")),
     ]
-    parts = swapped_parts(config)
+    parts = swapped_parts(model.config) if isinstance(model, Decoder) else []
     if parts:
         rows.append(("User's own parts", ", ".join(f"`{Path(p).name}`" for p in sorted(set(parts)))))
     lines = [
@@ -41,7 +43,7 @@ def model_card(directory: Path, family: str, model: Decoder, dtype: torch.dtype,
         *(f"| {name} | {value} |" for name, value in rows),
     ]
     opens = "groundup chat <this directory>"
-    if family != "groundup":
+    if not family.startswith("groundup"):
         opens += (
             "\npython -c \"from transformers import AutoModelForCausalLM as M; M.from_pretrained('<this directory>')\""
         )

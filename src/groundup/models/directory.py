@@ -26,12 +26,14 @@ from .facts import CONFIG, ModelFacts, read_model_config, read_model_facts, reso
 from .families import Entry, family_named, read_config, write_config
 from .families.family import OWN
 from .families.heads import head_kind
+from .network import Network, network_class
 from .weights import StoredTensor, inspect_weights, read_tensors, write_tensors
 
 __all__ = [
     "ModelFacts",
     "copy_tokenizer_files",
     "load_model",
+    "load_network",
     "read_generation_config",
     "read_model_config",
     "read_model_facts",
@@ -67,7 +69,7 @@ _DTYPES = {"float64": torch.float64, "float32": torch.float32, "float16": torch.
 
 
 def save_model(
-    model: Decoder,
+    model: Decoder | Network,
     directory: Path,
     *,
     tokenizer: Any = None,
@@ -93,11 +95,11 @@ def save_model(
             hint="make the model with vocab_size=0 to take the tokenizer's own",
         )
     stored_dtype = dtype or model.embed_tokens.weight.dtype
-    raw, family = write_config(config)
-    parameters = {name: tensor.detach() for name, tensor in model.state_dict().items()}
+    raw, family = write_config(model.config) if isinstance(model, Decoder) else (model.raw_config(), None)
+    parameters = {name: tensor.detach() for name, tensor in _state_of(model).items()}
     if config.tie_word_embeddings:
         parameters.pop("lm_head.weight", None)
-    entries = own_entries(parameters) if family is None else family.entries(config)
+    entries = own_entries(parameters) if family is None else family.entries(model.config)  # type: ignore[arg-type]
     left = set(parameters) - {name for entry in entries for name in entry.ours}
     if left:
         raise ModelError(
@@ -197,6 +199,38 @@ def load_model(
     if config.tie_word_embeddings:
         model.lm_head.weight = model.embed_tokens.weight
     return model.eval()
+
+
+def load_network(
+    directory: Path, *, trusted_parts: Collection[str] = (), dtype: torch.dtype | None = None, verify: bool = True
+) -> Decoder | Network:
+    """`load_model`, or the network of another kind that a directory holds (groundup.models.network)."""
+    raw = read_model_config(Path(directory))
+    cls = network_class(raw.get("model_type"))
+    if cls is None:
+        return load_model(directory, trusted_parts=trusted_parts, dtype=dtype, verify=verify)
+    directory = Path(directory)
+    if (directory / SEAL).is_file():
+        verify_seal(directory, kind="model", contents=verify)
+    stored = inspect_weights(directory)
+    with torch.device("meta"):
+        model = cls.from_raw(raw)
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    tied = model.config.tie_word_embeddings
+    if tied:
+        expected.pop("lm_head.weight", None)
+    entries = own_entries(expected)
+    check_tensors(directory, entries, expected, stored, tied=tied)
+    fill(model, entries, expected, stored, dtype or _directory_dtype(raw, stored))
+    if tied:
+        model.lm_head.weight = model.embed_tokens.weight
+    found: Network = model.eval()
+    return found
+
+
+def _state_of(model: Decoder | Network) -> Mapping[str, Tensor]:
+    assert isinstance(model, nn.Module)
+    return model.state_dict()
 
 
 def open_directory(
