@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ class TrainingState:
     guard: dict[str, Any]
     averaged: dict[str, Tensor]
     """Exponential moving average of the weights; empty if none is kept."""
+    best: dict[str, Tensor] = field(default_factory=dict)
+    """The weights of the best evaluation so far, where early stopping keeps them."""
 
 
 class Checkpoints:
@@ -53,9 +55,10 @@ class Checkpoints:
         self.directory.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        weights = {name: p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
+        weights = {name: tensor.detach().contiguous() for name, tensor in kept_tensors(model).items()}
         moments = optimizer_tensors(model, optimizers)
         moments |= {f"averaged.{name}": tensor for name, tensor in state.averaged.items()}
+        moments |= {f"best.{name}": tensor for name, tensor in state.best.items()}
         needed = sum(t.nbytes for t in (*weights.values(), *moments.values()))
         try:
             free = shutil.disk_usage(self.directory).free
@@ -117,19 +120,29 @@ class Checkpoints:
     def load(self, path: Path, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> TrainingState:
         """Put a verified checkpoint back into the model, the optimizers and the random generator."""
         weights = load_file(path / "model.safetensors")
-        own = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        own = kept_tensors(model)
         if set(weights) != set(own):
             odd = sorted(set(weights) ^ set(own))[:3]
             raise ArtifactError(f"{path} is of another model: parameters differ, for example {', '.join(odd)}")
         with torch.no_grad():
-            for name, parameter in own.items():
-                parameter.copy_(weights[name])
+            for name, tensor in own.items():
+                tensor.copy_(weights[name])
         moments = load_file(path / "optimizer.safetensors")
-        averaged = {n.removeprefix("averaged."): t for n, t in moments.items() if n.startswith("averaged.")}
+        averaged, best = (
+            {n.removeprefix(prefix): t for n, t in moments.items() if n.startswith(prefix)}
+            for prefix in ("averaged.", "best.")
+        )
         load_optimizer_tensors(model, optimizers, moments)
         torch.set_rng_state(load_file(path / "random.safetensors")["torch"])
         raw = read_json(path / "state.json")
-        return TrainingState(raw["step"], raw["cursor"], raw["source"], raw["guard"], averaged)
+        return TrainingState(raw["step"], raw["cursor"], raw["source"], raw["guard"], averaged, best)
+
+
+def kept_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """What training changes: the parameters that are trained, and buffers that belong to the model (running statistics)."""
+    found: dict[str, Tensor] = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    buffers = dict(model.named_buffers())
+    return found | {name: buffers[name] for name in model.state_dict() if name in buffers}
 
 
 def _save(tensors: Mapping[str, Tensor], path: Path) -> None:

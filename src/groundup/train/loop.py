@@ -25,6 +25,8 @@ from ..core.errors import ArtifactError, TrainingError
 from ..core.progress import Progress, SilentProgress
 from ..nn.protocols import Batch, ExampleSource, Objective
 from .checkpoint import Checkpoints, TrainingState
+from .early_stopping import BestWeights, EarlyStoppingConfig
+from .loss_scale import LossScaler
 from .schedule import Schedule
 from .settings import Settings, compile_model
 from .stability import StabilityConfig, StabilityGuard
@@ -39,6 +41,8 @@ class LoopConfig:
     """Examples at once; a step accumulates the rest."""
     max_grad_norm: float = 1.0
     """Clip the gradient's global norm; 0 turns it off."""
+    max_grad_value: float = 0.0
+    """Then clip each of its numbers; 0 turns it off."""
     log_every_steps: int = 10
     evaluate_every_steps: int = 200
     sample_every_steps: int = 0
@@ -51,6 +55,7 @@ class LoopConfig:
     flops_per_token: float = 0.0
     peak_flops: float = 0.0
     stability: StabilityConfig = StabilityConfig()
+    early_stopping: EarlyStoppingConfig | None = None
 
 
 class Interrupted(TrainingError):
@@ -102,6 +107,8 @@ class Loop:
         self.progress = progress or SilentProgress()
         self.call: Callable[..., Any] = compile_model(model) if settings.compile else model
         self.guard = StabilityGuard(config.stability)
+        self.scaler = LossScaler(settings.loss_scale)
+        self.best = BestWeights(config.early_stopping)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.averaged: dict[str, Tensor] = {}
         self.step = self.cursor = self.tokens = self.skipped = 0
@@ -121,7 +128,7 @@ class Loop:
         with self._signals(), self.progress.task("training", self.config.num_steps) as bar:
             bar.update(completed=self.step)
             saved, logged, tokens_then, steps_then = time.perf_counter(), time.perf_counter(), self.tokens, self.step
-            while self.step < self.config.num_steps:
+            while self.step < self.config.num_steps and not self.best.finished:
                 applied = self._one_step()
                 now, last = time.perf_counter(), self.step == self.config.num_steps
                 if applied and (last or self.step % self.config.log_every_steps == 0):
@@ -141,6 +148,7 @@ class Loop:
                     saved = time.perf_counter()
         if self.averaged:
             self._use_averaged()
+        self.best.use(self.model)
         return Result(
             self.step, self.metrics, self.tokens, self.skipped, time.perf_counter() - start, self.history
         )  # fmt: skip
@@ -161,8 +169,11 @@ class Loop:
         batches = self._batches()
         loss, metrics = self._gradients(batches)
         norm = self._clip()
-        decision, reason = self.guard.judge(loss, norm)
         self.cursor += 1
+        if self.scaler.overflowed(norm):
+            self._refuse("skip", f"float16 overflowed; the loss scale is now {self.scaler.scale:g}")
+            return False
+        decision, reason = self.guard.judge(loss, norm)
         if decision != "apply":
             self._refuse(decision, reason)
             return False
@@ -199,7 +210,7 @@ class Loop:
             with self.settings.autocast():
                 output = self.objective.loss(self.call, batch)
             share = weight / total
-            (output.loss * share).backward()  # type: ignore[no-untyped-call]
+            (output.loss * (share * self.scaler.factor)).backward()  # type: ignore[no-untyped-call]
             loss = loss + output.loss.detach().float() * share
             for name, value in output.metrics.items():
                 sums[name] = sums.get(name, 0.0) + value * share
@@ -207,7 +218,10 @@ class Loop:
 
     def _clip(self) -> float:
         limit = self.config.max_grad_norm
+        self.scaler.unscale(self.parameters)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, limit if limit > 0 else float("inf"))
+        if self.config.max_grad_value > 0:
+            torch.nn.utils.clip_grad_value_(self.parameters, self.config.max_grad_value)
         return float(norm)
 
     def _forget_gradients(self) -> None:
@@ -275,6 +289,7 @@ class Loop:
                 kept = {name: p.detach().clone() for name, p in self.model.named_parameters()}
                 self._use_averaged()
             figures = dict(self.evaluate(self.model))
+            self.best.see(self.step, figures, self.model)
             if kept is not None:
                 for name, parameter in self.model.named_parameters():
                     parameter.copy_(kept[name])
@@ -309,9 +324,14 @@ class Loop:
     # --------------------------------------------------------------------------------------- checkpoints and signals
 
     def _save(self) -> None:
+        own = {
+            "tokens": self.tokens,
+            "skipped": self.skipped,
+            "best": self.best.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
         state = TrainingState(
-            self.step, self.cursor, {**self.source.state_dict(), "tokens": self.tokens, "skipped": self.skipped},
-            self.guard.state_dict(), self.averaged,
+            self.step, self.cursor, {**self.source.state_dict(), "loop": own}, self.guard.state_dict(), self.averaged, self.best.tensors
         )  # fmt: skip
         try:
             self.checkpoints.save(self.model, self.optimizers, state)
@@ -332,7 +352,10 @@ class Loop:
     def _restore(self, state: TrainingState) -> None:
         self.step, self.cursor, self.averaged = state.step, state.cursor, dict(state.averaged)
         source = dict(state.source)
-        self.tokens, self.skipped = source.pop("tokens"), source.pop("skipped")
+        own = source.pop("loop")
+        self.tokens, self.skipped = own["tokens"], own["skipped"]
+        self.best.load_state_dict(own["best"], state.best)
+        self.scaler.load_state_dict(own["scaler"])
         self.source.load_state_dict(source)
         rollbacks = self.guard.rollbacks
         self.guard.load_state_dict(state.guard)

@@ -73,7 +73,7 @@ def estimate(
     positions: int,
     *,
     optimizer: OptimizerConfig | Use,
-    dtype: Literal["float32", "bfloat16"] = "float32",
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32",
     accumulate: bool = False,
     target_share: float = 1.0,
 ) -> MemoryEstimate:
@@ -163,7 +163,7 @@ def _logits_bytes(decoder: Decoder, rows: int, positions: int, dtype: str, targe
     chunk of them, and the gradients of hidden states and head that are made at once.
     """
     n, vocab = max(1, round(rows * positions * target_share)), decoder.config.vocab_size
-    made = 2 if dtype == "bfloat16" else 4
+    made = 2 if dtype != "float32" else 4
     if n * 4 * vocab <= PLAIN_BYTES:
         return n * vocab * (made + 3 * 4)
     chunk = min(n, CHUNK_TOKENS) * vocab * (2 * made + 4)
@@ -185,7 +185,7 @@ def _simulate(
         # A weight's stand-in, which views of it share, is not made by the step.
         stand_ins = [] if inside else [mode.from_tensor(t) for t in (*decoder.parameters(), *decoder.buffers())]
         with _Storages(stand_ins) as storages:
-            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == "bfloat16"):
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype != "float32"):
                 hidden = decoder(ids).hidden
             kept = storages.now
             if not trained or not hidden.requires_grad:

@@ -1,7 +1,8 @@
 """Learning-rate schedules as pure functions of progress: multiplier in [0, 1] for step s of S.
 
 Warm-up is linear from 1/warm-up steps. cosine (Loshchilov and Hutter 2017), linear, wsd (warm-up, stable, decay; Hu et al. 2024,
-MiniCPM), constant.
+MiniCPM), inverse_sqrt (Vaswani et al. 2017, section 5.3), step (a factor after every interval, as Zaremba et al. 2014 after every
+epoch from some epoch on), constant.
 """
 
 from __future__ import annotations
@@ -18,13 +19,24 @@ from ..core.errors import ConfigError
 @dataclass(frozen=True, kw_only=True)
 class ScheduleConfig:
     type: Literal["schedule"] = "schedule"
-    shape: Literal["cosine", "linear", "wsd", "constant"] = "cosine"
+    shape: Literal["cosine", "linear", "wsd", "inverse_sqrt", "step", "constant"] = "cosine"
     warmup_fraction: float = 0.02
     """Share of all steps spent warming up (at least one step, unless 0)."""
     decay_fraction: float = 0.3
     """wsd: share of all steps, at the end, spent decaying linearly."""
     final: float = 0.1
-    """Multiplier at the last step."""
+    """cosine, linear, wsd: multiplier at the last step."""
+    num_intervals: int = 10
+    """step: equal parts that the run is cut into (its epochs, say)."""
+    constant_intervals: int = 1
+    """step: parts before the first change."""
+    decay: float = 0.5
+    """step: factor of each later part."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_intervals", "constant_intervals"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"must be at least 1, not {getattr(self, name)}", path=name)
 
 
 ScheduleNode = node(ScheduleConfig)
@@ -47,6 +59,11 @@ def multiplier(config: ScheduleConfig, step: int, num_steps: int) -> float:
             return 1.0 + (config.final - 1.0) * progress
         case "cosine":
             return config.final + (1.0 - config.final) * 0.5 * (1.0 + math.cos(math.pi * progress))
+        case "inverse_sqrt":
+            return math.sqrt(max(1, warmup) / (step + 1))
+        case "step":
+            interval = step * config.num_intervals // num_steps
+            return config.decay ** max(0, interval + 1 - config.constant_intervals)
         case "wsd":
             start = num_steps - max(1, round(config.decay_fraction * num_steps))
             if step < start:

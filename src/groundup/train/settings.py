@@ -21,6 +21,7 @@ from torch import nn
 
 from ..core.tracking import NullTracker
 from ..nn.protocols import Batch, Objective
+from .loss_scale import START
 
 COMPILE_COST_SECONDS = 40.0
 """What compiling a small decoder's step takes on two cores (inductor and g++, measured 16 to 45 s)."""
@@ -33,8 +34,10 @@ _TRIAL_POSITIONS = 2048
 
 @dataclass(frozen=True, kw_only=True)
 class PrecisionConfig:
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the matrix multiplications (autocast); weights and optimizer state stay float32."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Of the matrix multiplications (autocast); weights and optimizer state stay float32. float16 is never chosen by itself."""
+    loss_scale: float = START
+    """float16: what the loss is multiplied by to begin with, so that small gradients do not vanish; 0 turns it off."""
     threads: int = 0
     """0: measured."""
     compile: Literal["auto", "on", "off"] = "auto"
@@ -51,10 +54,12 @@ class Settings:
     """Measured time of one whole batch's forward and backward, with these settings."""
     measured: dict[str, float]
     """Candidate -> seconds for the micro-batches that were tried."""
+    loss_scale: float = 0.0
+    """To begin with (float16 only)."""
 
     def autocast(self) -> AbstractContextManager[Any]:
-        if self.dtype == "bfloat16":
-            return torch.autocast("cpu", dtype=torch.bfloat16)
+        if self.dtype != "float32":
+            return torch.autocast("cpu", dtype=getattr(torch, self.dtype))
         return nullcontext()
 
 
@@ -121,7 +126,10 @@ def choose_settings(
         took = fast if compiled else took
         torch._dynamo.reset()
     torch.set_num_threads(before)
-    return Settings(dtype=dtype, threads=count, compile=compiled, step_seconds=took * share, measured=measured)
+    scale = config.loss_scale if dtype == "float16" else 0.0
+    return Settings(
+        dtype=dtype, threads=count, compile=compiled, step_seconds=took * share, measured=measured, loss_scale=scale
+    )
 
 
 def _time_steps(
@@ -155,7 +163,7 @@ def _time_steps(
 
 def gemm_peak(dtype: str, threads: int, *, seconds: float = 0.3) -> float:
     """Floating-point operations per second of this machine's best 1024^3 matrix product, measured now."""
-    kind = torch.bfloat16 if dtype == "bfloat16" else torch.float32
+    kind = getattr(torch, dtype)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

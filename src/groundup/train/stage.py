@@ -22,6 +22,7 @@ from ..core.recipe import StageContext
 from ..models.decoder import Decoder
 from ..objectives.causal import CausalConfig
 from .checkpoint import Checkpoints
+from .early_stopping import EarlyStoppingConfig
 from .loop import Loop, LoopConfig, Result
 from .memory import PeakMemory, estimate
 from .methods import ObjectiveNode, open_training
@@ -73,10 +74,14 @@ class TrainStage:
     budget_seconds: float | None = None
     """Time for this stage: turned into steps by measuring before the first one."""
     max_grad_norm: float = 1.0
+    max_grad_value: float = 0.0
+    """Clip each number of the gradient; 0: do not."""
     ema_decay: float = 0.0
     checkpoint_activations: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
     stability: StabilityConfig = StabilityConfig()
+    early_stopping: EarlyStoppingConfig | None = None
+    """End when the evaluations get no better, with the best weights."""
     evaluations: int = 8
     """How many times during the run the validation split is scored."""
     evaluation_tokens: int = 65536
@@ -171,6 +176,7 @@ class TrainStage:
                 batch_size=self.batch_size,
                 micro_batch_size=self.micro_batch_size or self.batch_size,
                 max_grad_norm=self.max_grad_norm,
+                max_grad_value=self.max_grad_value,
                 log_every_steps=self.log_every_steps,
                 evaluate_every_steps=every if self.evaluations else 0,
                 sample_every_steps=every,
@@ -180,6 +186,7 @@ class TrainStage:
                 flops_per_token=_decoder_of(training.model).flops_per_token(training.context_tokens),
                 peak_flops=plan["peak_flops"],
                 stability=self.stability,
+                early_stopping=self.early_stopping,
             ),
             settings,
             Checkpoints(context.scratch / "checkpoints", context.tracker),
