@@ -1,7 +1,7 @@
 """Sparse matrices by rows (CSR), as bags of words need them: products, a choice of rows, sums. Float64, no changing in place.
 
 The kernels are loops over the numbers that are there, compiled by Numba; `to_dense` is the readable reference, a test holds each
-product equal to the same one of the dense matrix. Left out: other layouts, sparse times sparse, slices of columns.
+product equal to the same one of the dense matrix. Left out: other layouts, sparse times sparse.
 
 Letters: N rows, D columns, K columns of the other factor, Z numbers stored.
 """
@@ -67,14 +67,14 @@ class CSR:
         """x @ other: [D, K] -> [N, K], or [D] -> [N]."""
         wide = np.ascontiguousarray(other, np.float64).reshape(len(other), -1)
         assert len(wide) == self.num_columns, (wide.shape, self.shape)
-        made = _matmul(self.data, self.indices, self.indptr, wide)
+        made: Array = _matmul(self.data, self.indices, self.indptr, wide)
         return made if other.ndim == 2 else made[:, 0]
 
     def rmatmul(self, other: Array) -> Array:
         """x.T @ other: [N, K] -> [D, K], or [N] -> [D]."""
         wide = np.ascontiguousarray(other, np.float64).reshape(len(other), -1)
         assert len(wide) == len(self), (wide.shape, self.shape)
-        made = _rmatmul(self.data, self.indices, self.indptr, wide, self.num_columns)
+        made: Array = _rmatmul(self.data, self.indices, self.indptr, wide, self.num_columns)
         return made if other.ndim == 2 else made[:, 0]
 
     def rows(self, which: Array) -> CSR:
@@ -85,6 +85,13 @@ class CSR:
         np.cumsum(sizes, out=indptr[1:])
         take = np.repeat(self.indptr[which] - indptr[:-1], sizes) + np.arange(indptr[-1])
         return CSR(self.data[take], self.indices[take], indptr, self.num_columns)
+
+    def columns(self, which: Array) -> CSR:
+        """The columns where the bool [D] is True, in their order."""
+        kept = which[self.indices]
+        indptr = np.append(0, np.cumsum(kept))[self.indptr].astype(np.int64)
+        renumbered = (np.cumsum(which) - 1).astype(np.int32)
+        return CSR(self.data[kept], renumbered[self.indices[kept]], indptr, int(which.sum()))
 
     def with_data(self, data: Array) -> CSR:
         """The same places, other numbers."""
