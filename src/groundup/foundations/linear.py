@@ -49,7 +49,8 @@ class LogisticModel:
         scores = self.scores(x)
         if scores.shape[1] == 1:
             scores = np.concatenate([np.zeros_like(scores), scores], axis=1)
-        return np.exp(scores - _log_sum_exp(scores)[:, None])
+        likely: Array = np.exp(scores - _log_sum_exp(scores)[:, None])
+        return likely
 
     def predict(self, x: Matrix) -> Array:
         """int64 [N]: the most likely class of each."""
@@ -112,4 +113,5 @@ def _sigmoid(scores: Array) -> Array:
 def _log_sum_exp(scores: Array) -> Array:
     """[N, K] -> [N]"""
     top = scores.max(axis=1)
-    return top + np.log(np.exp(scores - top[:, None]).sum(axis=1))
+    total: Array = top + np.log(np.exp(scores - top[:, None]).sum(axis=1))
+    return total
