@@ -194,7 +194,7 @@ class ImagesStage:
         return ()
 
     def fingerprint(self) -> str:
-        return "" if isinstance(self.source, Use) else str(self.source.fingerprint())  # type: ignore[attr-defined]
+        return "" if isinstance(self.source, Use) else str(self.source.fingerprint())
 
     def run(self, context: StageContext) -> Mapping[str, Any]:
         source: Any = self.source
