@@ -1,9 +1,9 @@
 """Linear models: least squares, ridge, and logistic regression of two or more classes.
 
 Each is a config with `fit(x, y)`, which gives a fitted model of plain arrays. Least squares and ridge are solved by the singular
-values (groundup.foundations.linear_algebra.svd of nothing larger than the columns), logistic regression by L-BFGS. The penalties are those
-of scikit-learn, so that the numbers can be compared: 1/2 |w|² + C · sum of losses, the intercept free. Left out: L1 penalties, elastic nets,
-sample weights.
+values of the centred features, so columns that depend on each other are no error; logistic regression by L-BFGS. The penalties are those
+of scikit-learn, so that the numbers can be compared: |y - x w|² + alpha |w|², and 1/2 |w|² + C · sum of log-losses; intercepts are
+free. Left out: L1 penalties, elastic nets, sample weights, least squares of sparse features.
 
 Letters: N examples, D features, K classes.
 """
@@ -17,6 +17,7 @@ import numpy as np
 
 from ..core.errors import ConfigError
 from .lbfgs import minimise
+from .linear_algebra import lstsq
 from .sparse import Array, Matrix, matmul, rmatmul
 
 
@@ -29,6 +30,41 @@ class LinearModel:
     def predict(self, x: Matrix) -> Array:
         """[N, D] -> [N]"""
         return matmul(x, self.coef) + self.intercept
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeastSquares:
+    """The straight line with the smallest sum of squared errors; of several such the one with the smallest weights."""
+
+    type: Literal["linear"] = "linear"
+
+    def fit(self, x: Array, y: Array) -> LinearModel:
+        """x [N, D], y [N]"""
+        return _least_squares(x, y, 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ridge:
+    """Least squares with weights held small: worse on what was seen, often better on what was not."""
+
+    alpha: float = 1.0
+    """Weight of |w|² beside the sum of squared errors."""
+    type: Literal["ridge"] = "ridge"
+
+    def __post_init__(self) -> None:
+        if not self.alpha >= 0:
+            raise ConfigError(f"must be at least 0, not {self.alpha}", path="alpha")
+
+    def fit(self, x: Array, y: Array) -> LinearModel:
+        """x [N, D], y [N]"""
+        return _least_squares(x, y, self.alpha)
+
+
+def _least_squares(x: Array, y: Array, alpha: float) -> LinearModel:
+    """Centred, so that the intercept is free of the penalty: it makes the mean of the errors 0."""
+    middle, target = x.mean(axis=0), float(np.mean(y))
+    coef, _ = lstsq(x - middle, y - target, ridge=alpha)
+    return LinearModel(coef, target - float(middle @ coef))
 
 
 @dataclass(frozen=True, eq=False)
