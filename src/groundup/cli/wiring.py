@@ -32,6 +32,7 @@ STAGES = {
     "pretrained": "groundup.models.stages:PretrainedStage",
     "sample": "groundup.data.samples:SampleStage",
     "control": "groundup.train.control:ControlStage",
+    "fit_numpy": "groundup.train.fit_numpy:FitNumpyStage",
     "train": "groundup.train.stage:TrainStage",
     "evaluate": "groundup.evals.stages:EvaluateStage",
     "best_of_n": "groundup.evals.best_of_n:BestOfNStage",

@@ -40,8 +40,10 @@ class Network(Protocol):
 
     model_type: ClassVar[str]
     embed_tokens: nn.Embedding
-    lm_head: nn.Linear
     checkpoint_activations: bool
+
+    @property
+    def lm_head(self) -> Any: ...
 
     @property
     def config(self) -> NetworkConfig: ...

@@ -52,7 +52,7 @@ class DecoderStage(DecoderConfig):
         """The decoder alone, for a tokenizer of `vocab_size` ids; relative user parts are looked up from `root`."""
         plain = DecoderConfig(**{f.name: getattr(self, f.name) for f in fields(DecoderConfig)})
         if plain.vocab_size == 0:
-            plain = replace(plain, vocab_size=-(-vocab_size // _VOCAB_MULTIPLE) * _VOCAB_MULTIPLE)
+            plain = replace(plain, vocab_size=rounded_vocabulary(vocab_size))
         return with_absolute_parts(plain, root)
 
     def run(self, context: StageContext) -> Mapping[str, Any]:
@@ -62,8 +62,8 @@ class DecoderStage(DecoderConfig):
         tokenizer = load_tokenizer(source)
         model = Decoder(self.config(tokenizer.vocab_size, context.recipe_directory)).initialise(context.seed)
         copy_tokenizer_files(source, context.directory)
-        save_model(model, context.directory, generation=_special_token_ids(source, tokenizer))
-        return _figures(context.directory)
+        save_model(model, context.directory, generation=special_token_ids(source, tokenizer))
+        return fresh_figures(context.directory)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,7 @@ class PretrainedStage:
         for name in _files(source):
             _link_or_copy((source / name).resolve(), context.directory / name)
         load_model(context.directory, trusted_parts=tuple(context.swaps.values()))
-        return _figures(context.directory)
+        return fresh_figures(context.directory)
 
 
 def _files(directory: Path) -> list[str]:
@@ -112,7 +112,11 @@ def _link_or_copy(source: Path, target: Path) -> None:
         copy_into(source, target)
 
 
-def _figures(directory: Path) -> dict[str, Any]:
+def rounded_vocabulary(vocab_size: int) -> int:
+    return -(-vocab_size // _VOCAB_MULTIPLE) * _VOCAB_MULTIPLE
+
+
+def fresh_figures(directory: Path) -> dict[str, Any]:
     facts = read_model_facts(directory)
     return {
         "parameters": facts.parameters,
@@ -122,7 +126,7 @@ def _figures(directory: Path) -> dict[str, Any]:
     }
 
 
-def _special_token_ids(directory: Path, tokenizer: Tokenizer) -> dict[str, int]:
+def special_token_ids(directory: Path, tokenizer: Tokenizer) -> dict[str, int]:
     """bos_, eos_ and pad_token_id, from the written forms in tokenizer_config.json."""
     path = directory / "tokenizer_config.json"
     settings = read_json(path) if path.is_file() else {}

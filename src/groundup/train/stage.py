@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -20,6 +20,8 @@ from ..core.artifact import read_json, write_json
 from ..core.errors import ConfigError
 from ..core.recipe import StageContext
 from ..models.decoder import Decoder
+from ..models.network import Network
+from ..nn.protocols import Batch
 from ..objectives.causal import CausalConfig
 from .checkpoint import Checkpoints
 from .early_stopping import EarlyStoppingConfig
@@ -131,12 +133,12 @@ class TrainStage:
             training.close()
 
     def _start(self, context: StageContext) -> Start:
-        from ..models.directory import load_model
+        from ..models.directory import load_network
         from ..tokenizers import load_tokenizer
         from ..tokenizers.chat_template import load_chat_template
 
         directory = context.inputs[self.model]
-        model = load_model(directory, trusted_parts=tuple(context.swaps.values()))
+        model: Any = load_network(directory, trusted_parts=tuple(context.swaps.values()))
         model.checkpoint_activations = self.checkpoint_activations
         context_tokens = self.context_tokens or model.config.max_position_embeddings
         model.prepare_positions(context_tokens)
@@ -183,7 +185,7 @@ class TrainStage:
                 checkpoint_every_seconds=self.checkpoint_every_seconds,
                 checkpoint_every_steps=self.checkpoint_every_steps,
                 ema_decay=self.ema_decay,
-                flops_per_token=_decoder_of(training.model).flops_per_token(training.context_tokens),
+                flops_per_token=_network_of(training.model).flops_per_token(training.context_tokens),
                 peak_flops=plan["peak_flops"],
                 stability=self.stability,
                 early_stopping=self.early_stopping,
@@ -226,10 +228,28 @@ class TrainStage:
             affordable = max(1, int(left / per_step))
             num_steps = affordable if limit is None else min(limit, affordable)
         peak = gemm_peak(settings.dtype, settings.threads)
+        memory_bytes = self._memory_bytes(training, batches, settings)
+        plan = {"settings": asdict(settings), "num_steps": num_steps, "peak_flops": peak,
+                "memory_bytes": memory_bytes}  # fmt: skip
+        write_json(path, plan)
+        context.tracker.event("plan", f"{num_steps} steps", **plan)
+        context.progress.say(
+            f"  {num_steps:,} steps of {self.batch_size} x {training.example_name}; {settings.dtype}, "
+            f"{settings.threads} threads{', compiled' if settings.compile else ''}; "
+            f"peak measured {peak / 1e9:,.0f} GFLOP/s"
+            f"{f'; about {memory_bytes / 1e6:,.0f} MB beside the weights' if memory_bytes else ''}"
+        )
+        return plan
+
+    def _memory_bytes(self, training: Training, batches: Sequence[Batch], settings: Settings) -> int:
+        """Estimated, beside the weights; 0 for networks that the estimate does not know."""
+        if not isinstance(_network_of(training.model), Decoder):
+            return 0
         largest = max(batches, key=lambda batch: batch.input_ids.numel())
         rows, positions = largest.input_ids.shape
         if rows == 1:  # samples laid end to end, which attention takes apart again
-            rows, positions = size, math.ceil(positions / size)
+            rows = self.micro_batch_size or self.batch_size
+            positions = math.ceil(positions / rows)
         expected = estimate(
             training.model,
             rows,
@@ -238,23 +258,14 @@ class TrainStage:
             dtype=settings.dtype,  # type: ignore[arg-type]
             accumulate=len(batches) > 1,
         )
-        plan = {"settings": asdict(settings), "num_steps": num_steps, "peak_flops": peak,
-                "memory_bytes": expected.total - expected.weights}  # fmt: skip
-        write_json(path, plan)
-        context.tracker.event("plan", f"{num_steps} steps", **plan)
-        context.progress.say(
-            f"  {num_steps:,} steps of {self.batch_size} x {training.example_name}; {settings.dtype}, "
-            f"{settings.threads} threads{', compiled' if settings.compile else ''}; "
-            f"peak measured {peak / 1e9:,.0f} GFLOP/s; about {plan['memory_bytes'] / 1e6:,.0f} MB beside the weights"
-        )
-        return plan
+        return expected.total - expected.weights
 
     def _step_limit(self, training: Training) -> int | None:
         limits = []
         if self.num_steps is not None:
             limits.append(self.num_steps)
         if self.num_tokens is not None:
-            limits.append(self.num_tokens // (self.batch_size * training.context_tokens))
+            limits.append(self.num_tokens // (self.batch_size * (training.example_tokens or training.context_tokens)))
         if self.num_epochs is not None:
             limits.append(int(self.num_epochs * training.num_examples / self.batch_size))
         return max(1, min(limits)) if limits else None
@@ -299,9 +310,10 @@ class TrainStage:
         return figures | {name: value for name, value in result.metrics.items() if name not in left_out}
 
 
-def _decoder_of(model: nn.Module) -> Decoder:
-    """The decoder itself, or the one inside a model with a head or a critic."""
-    return next(module for module in model.modules() if isinstance(module, Decoder))
+def _network_of(model: nn.Module) -> Decoder | Network:
+    """The decoder itself, or the one inside a model with a head or a critic; else the model, which is a network of another kind."""
+    found: Any = next((module for module in model.modules() if isinstance(module, Decoder)), model)
+    return found  # type: ignore[no-any-return]
 
 
 class _Sampler:

@@ -16,6 +16,7 @@ from torch import nn
 
 from ..core.recipe import StageContext
 from ..models.decoder import Decoder
+from ..models.network import Network
 from ..nn.protocols import Batch, ExampleSource, Objective
 from ..tokenizers.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate
 from .settings import Settings
@@ -36,7 +37,8 @@ class Start:
     directory: Path
     """The model that training starts from."""
     data: Path
-    model: Decoder
+    model: Any
+    """A Decoder, or a network of another kind (groundup.models.network) where a method is for one."""
     tokenizer: Tokenizer
     template: ChatTemplate | None
     """The directory's chat template; None if it has none."""
@@ -56,12 +58,12 @@ class Start:
         """The directory's, or the one that a model gets which had none."""
         return self.template or ChatTemplate(DEFAULT_CHAT_TEMPLATE)
 
-    def save(self, model: Decoder, directory: Path, *, template: ChatTemplate | None = None) -> None:
+    def save(self, model: Decoder | Network, directory: Path, *, template: ChatTemplate | None = None) -> None:
         """A whole model directory: tokenizer, template (None: the start's own), generation settings, weights."""
         from ..models.directory import copy_tokenizer_files, read_generation_config, save_model
 
         template = template or self.template
-        if self.stage.adapter is not None:
+        if self.stage.adapter is not None and isinstance(model, Decoder):
             from ..adapt import merge, save_adapter
 
             alone = self.stage.save == "adapter"
@@ -93,6 +95,8 @@ class Training:
     """What one is, in words."""
     context_tokens: int
     """Longest row: what position tables and the count of operations are made for."""
+    example_tokens: int = 0
+    """Positions of one example; 0: context_tokens."""
     template: ChatTemplate | None = None
     """How the recipe's sample prompts are put to the model; None: as plain text."""
     figures: Callable[[], Mapping[str, Any]] = dict

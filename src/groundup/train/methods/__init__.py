@@ -14,6 +14,7 @@ from ...objectives.infill import InfillConfig
 from ...objectives.policy import GRPOConfig, PPOConfig, ReinforceConfig, RLOOConfig
 from ...objectives.preference import DPOConfig, IPOConfig, KTOConfig, ORPOConfig, SimPOConfig
 from ...objectives.reward import BradleyTerryConfig, MultiObjectiveConfig, OrdinalConfig
+from ...objectives.seq2seq import Seq2SeqConfig
 from ...objectives.sft import SFTConfig
 from ..training import Start, Training
 
@@ -22,12 +23,13 @@ _PREFERENCE = (DPOConfig, IPOConfig, ORPOConfig, SimPOConfig, KTOConfig)
 _REWARD = (BradleyTerryConfig, OrdinalConfig, MultiObjectiveConfig)
 _POLICY = (GRPOConfig, RLOOConfig, ReinforceConfig, PPOConfig)
 
-ObjectiveNode = node(CausalConfig, SFTConfig, InfillConfig, *_HEADS, *_PREFERENCE, *_REWARD, *_POLICY)
+ObjectiveNode = node(CausalConfig, SFTConfig, InfillConfig, Seq2SeqConfig, *_HEADS, *_PREFERENCE, *_REWARD, *_POLICY)
 
 METHODS: dict[type, str] = {
     CausalConfig: "windows",
     SFTConfig: "conversations",
     InfillConfig: "infill",
+    Seq2SeqConfig: "translate",
     **dict.fromkeys(_PREFERENCE, "preference"),
     **dict.fromkeys(_REWARD, "reward"),
     **dict.fromkeys(_POLICY, "policy"),
