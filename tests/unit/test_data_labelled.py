@@ -140,3 +140,59 @@ def test_labels_must_be_listed(tmp_path: Path) -> None:
         made(tmp_path, path=str(tmp_path / "a.jsonl"), labels=["a", "b"])
     with pytest.raises(ConfigError, match="repeat"):
         made(tmp_path, path=str(tmp_path / "a.jsonl"), labels=["a", "a"])
+
+
+def test_a_file_for_each_label(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "films.pos.txt").write_text("good\n\nfine\n")
+    (tmp_path / "in" / "films.neg.txt").write_text("bad\n")
+    rows = every(made(tmp_path, path=str(tmp_path / "in"), format="file_per_label", split={"validation": 0, "test": 0}))
+    assert {(row["text"], row["label"]) for row in rows} == {("good", "pos"), ("fine", "pos"), ("bad", "neg")}
+    (tmp_path / "in" / "films.neg.txt").unlink()
+    with pytest.raises(DataError, match="do not tell labels apart"):
+        made(tmp_path, path=str(tmp_path / "in"), format="file_per_label")
+
+
+def test_a_folder_for_each_label(tmp_path: Path) -> None:
+    for label, texts in {"up": ["rise", "a\nb"], "down": ["fall"]}.items():
+        (tmp_path / "in" / label).mkdir(parents=True)
+        for number, text in enumerate(texts):
+            (tmp_path / "in" / label / f"{number}.txt").write_text(text)
+    directory = made(tmp_path, path=str(tmp_path / "in"), format="folder_per_label", split={"validation": 0, "test": 0})
+    assert {(row["text"], row["label"]) for row in every(directory)} == {
+        ("rise", "up"),
+        ("a b", "up"),
+        ("fall", "down"),
+    }
+
+
+def test_the_label_at_the_end_of_a_line(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("write to me@home .@neutral\nit rose@positive\n")
+    stage = {"path": str(tmp_path / "x.txt"), "format": "label_at_end", "split": {"validation": 0, "test": 0}}
+    rows = every(made(tmp_path, **stage))
+    assert [(row["text"], row["label"]) for row in rows] == [("write to me@home .", "neutral"), ("it rose", "positive")]
+    (tmp_path / "x.txt").write_text("it rose@positive\nnothing here\n")
+    with pytest.raises(DataError, match="row 2: has no label after a last '@'"):
+        made(tmp_path, **stage)
+
+
+def test_repeated_texts_stay_when_asked(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text(
+        '{"text": "a", "label": "x"}\n{"text": "a", "label": "x"}\n{"text": "b", "label": "y"}\n'
+    )
+    stage = {"path": str(tmp_path / "x.jsonl"), "split": {"validation": 0, "test": 0}}
+    assert len(every(made(tmp_path, **stage))) == 2
+    assert len(every(made(tmp_path, keep_repeated=True, **stage))) == 3
+
+
+def test_made_data_and_a_path_that_takes_its_place(tmp_path: Path) -> None:
+    messages = {"type": "messages", "num_examples": 200}
+    directory = made(tmp_path, made=messages, split={"validation": 0, "test": 0.2})
+    assert read_labels(directory) == ("classification", ("ham", "spam"))
+    assert 150 < len(every(directory)) <= 200
+    (tmp_path / "x.jsonl").write_text('{"text": "a", "label": "x"}\n{"text": "b", "label": "y"}\n')
+    assert len(every(made(tmp_path, made=messages, path=str(tmp_path / "x.jsonl")))) == 2
+    three = made(tmp_path, made={"type": "reviews", "neutral": True, "num_examples": 90, "about": "shop"})
+    assert read_labels(three)[1] == ("negative", "neutral", "positive")
+    with pytest.raises(ConfigError, match="neither where the data is nor what to make"):
+        made(tmp_path)

@@ -5,8 +5,9 @@
     {"id", "words": [...], "labels": ["B-NP", "O", ...]}  tagging
     {"id", "question", "context", "answers": [{"text", "start"}]}   span; no answers: the context does not say
 
-The stage reads JSON lines, CSV and TSV, CoNLL columns and SQuAD's JSON into these rows, checks them, and splits them; the
-labels, in the order that numbers them, are on the card. Left out: overlapping entities, answers that are not in the text.
+The stage reads JSON lines, CSV and TSV, CoNLL columns, SQuAD's JSON, and texts whose label is in the name of their file or folder or at
+the end of their line into these rows (or makes them: data/made), checks them, and splits them; the labels, in the order that numbers them,
+are on the card. Left out: overlapping entities, answers that are not in the text.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..core.artifact import atomic_write
+from ..core.config import Use, load_user_part, node
 from ..core.errors import ConfigError, DataError
 from ..core.recipe import StageContext
 from ..text.decode import decode
@@ -28,9 +31,12 @@ from .card import read_card, write_card
 from .documents import read_rows
 from .files import FoundFile, find_files, fingerprint, read_bytes
 from .formats import parse_row
+from .made.messages import MessagesConfig
+from .made.reviews import ReviewsConfig
 from .split import SPLITS, Split, hash_position
 
 TASKS = ("classification", "multi_label", "tagging", "span")
+MadeNode: Any = node(MessagesConfig, ReviewsConfig)
 LabelledTask = Literal["classification", "multi_label", "tagging", "span"]
 FORMAT_OF = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".conll": "conll", ".bio": "conll",
              ".iob": "conll", ".txt": "conll", ".json": "squad"}  # fmt: skip
@@ -43,13 +49,19 @@ _DOCUMENT_MARK = "-DOCSTART-"
 class LabelledStage:
     """Read labelled files, check and split them."""
 
-    path: str
+    path: str | None = None
     """A file, a folder or a glob: all of the data, or its train part where validation_path or test_path are given."""
+    made: MadeNode | None = None
+    """Data of the machine's own making, where no path is given."""
     validation_path: str | None = None
     test_path: str | None = None
     """Parts that are split already; what is not given is cut from `path` by `split`."""
-    format: Literal["auto", "jsonl", "csv", "tsv", "conll", "squad"] = "auto"
-    """auto: by the suffix (.txt is conll, .json is squad)."""
+    format: Literal[
+        "auto", "jsonl", "csv", "tsv", "conll", "squad", "file_per_label", "folder_per_label", "label_at_end"
+    ] = "auto"
+    """auto: by the suffix (.txt is conll, .json is squad). file_per_label: a text a line, the label is what a file's name has that others
+    have not (rt.pos, rt.neg). folder_per_label: a text a file. label_at_end: a text a line, and after the last `label_mark` its label."""
+    label_mark: str = "@"
     columns: tuple[str, ...] = ()
     """Names of the columns of csv and tsv files without a header line; "" for one that is not read."""
     quoted: bool = True
@@ -60,6 +72,9 @@ class LabelledStage:
     """Cut a csv label here into several: "sport|money" with "|"."""
     tag_column: int = -1
     """Which column of a conll file holds the tag (the word is in the first)."""
+    keep_repeated: bool = False
+    """True: a text that is there several times stays so (published figures are often of such data). Copies can then be on both sides of a
+    split, and what is measured is too good."""
     labels: tuple[str, ...] = ()
     """The labels in the order that numbers them; (): those found, sorted. A label that is not listed is an error."""
     split: Split = field(default_factory=lambda: Split(validation=0.1, test=0.1))
@@ -71,6 +86,11 @@ class LabelledStage:
     def __post_init__(self) -> None:
         if len(set(self.labels)) != len(self.labels):
             raise ConfigError(f"the labels repeat: {', '.join(self.labels)}", path="labels")
+        if self.path is None and self.made is None:
+            raise ConfigError("says neither where the data is nor what to make", path="path",
+                              hint="path: FILE, or made: {type: messages}")  # fmt: skip
+        if not self.label_mark:
+            raise ConfigError("must not be empty", path="label_mark")
         if self.label_separator == "":
             raise ConfigError("must not be empty; null reads each label whole", path="label_separator")
 
@@ -79,15 +99,20 @@ class LabelledStage:
 
     def fingerprint(self) -> str:
         paths = (self.path, self.validation_path, self.test_path)
+        if self.path is None:
+            return "made"
         return "|".join(fingerprint(find_files(path)) for path in paths if path is not None)
 
     def run(self, context: StageContext) -> Mapping[str, Any]:
-        rows = {"train": list(self._read(self.path))}
-        for split, path in (("validation", self.validation_path), ("test", self.test_path)):
+        rows: dict[str, list[dict[str, Any]]] = {}
+        if self.path is None:
+            rows["train"] = list(self._make(context.seed))
+        for split, path in (("train", self.path), ("validation", self.validation_path), ("test", self.test_path)):
             if path is not None:
                 rows[split] = list(self._read(path))
+        source = self.path or f"made: {self.made.type if self.made else ''}"
         task = _one_task(row for part in rows.values() for row in part)
-        repeated = _drop_repeated(rows, task)
+        repeated = 0 if self.keep_repeated else _drop_repeated(rows, task)
         rows = self._splits(rows)
         labels = self._labels(rows, task)
         counts: dict[str, dict[str, int]] = {}
@@ -97,11 +122,11 @@ class LabelledStage:
                 for row in rows[split]:
                     file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
         if not rows["train"]:
-            raise DataError(f"{self.path} has no example for training", hint="make split.validation and test smaller")
+            raise DataError(f"{source} has no example for training", hint="make split.validation and test smaller")
         card = {
             "kind": "labelled",
             "task": task,
-            "source": self.path,
+            "source": source,
             "licence": self.licence or "not stated",
             "labels": labels,
             "splits": {split: {"examples": len(rows[split])} for split in SPLITS},
@@ -111,14 +136,22 @@ class LabelledStage:
         write_card(
             context.directory,
             card,
-            title=f"Labelled examples: {Path(self.path).name}",
+            title=f"Labelled examples: {Path(source).name}",
             text="JSON lines, one example each (see `groundup.data.labelled`).",
         )
         examples = {split: len(rows[split]) for split in SPLITS}
         return {"task": task, "labels": list(labels), "examples": examples, "repeated": repeated}
 
+    def _make(self, seed: int) -> Iterator[dict[str, Any]]:
+        assert self.made is not None
+        made = load_user_part(self.made)(**self.made.args) if isinstance(self.made, Use) else self.made
+        for number, row in enumerate(made.make(seed), start=1):
+            yield {"id": f"made:{number}", **checked(row, f"made row {number}")}
+
     def _read(self, path: str) -> Iterator[dict[str, Any]]:
-        for file in find_files(path):
+        files = find_files(path)
+        named = _labels_of_files(files) if self.format == "file_per_label" else {}
+        for file in files:
             kind = FORMAT_OF.get(file.suffix) if self.format == "auto" else self.format
             if kind is None:
                 raise DataError(
@@ -133,10 +166,27 @@ class LabelledStage:
                     found = self._csv_rows(file, text, "," if kind == "csv" else "\t")
                 case "conll":
                     found = _conll_rows(file, text, self.tag_column)
+                case "file_per_label":
+                    found = _lines(file, text, named[file.name])
+                case "folder_per_label":
+                    folder = file.path.resolve().parent.name
+                    found = iter([(str(file.path), 1, {"text": " ".join(text.split()), "label": folder})])
+                case "label_at_end":
+                    found = self._marked_lines(file, text)
                 case _:
                     found = squad_rows(file, text)
             for where, number, row in found:
                 yield {"id": f"{file.name}:{number}", **checked(row, where)}
+
+    def _marked_lines(self, file: FoundFile, text: str) -> Iterator[tuple[str, int, Any]]:
+        for number, line in enumerate(text.split("\n"), start=1):
+            if line.strip():
+                words, mark, label = line.rpartition(self.label_mark)
+                where = f"{file.path}, row {number}"
+                if not mark or not label.strip():
+                    raise DataError(f"{where}: has no label after a last {self.label_mark!r}",
+                                    hint="set label_mark to what stands between a text and its label")  # fmt: skip
+                yield where, number, {"text": words.strip(), "label": label.strip()}
 
     def _json_rows(self, file: FoundFile, text: str) -> Iterator[tuple[str, int, Any]]:
         for number, line in enumerate(text.split("\n"), start=1):
@@ -274,6 +324,25 @@ def _checked_question(row: Mapping[str, Any], where: str) -> dict[str, Any]:
 def _texts(value: Any, where: str) -> None:
     if not isinstance(value, list) or any(not isinstance(item, str) for item in value):
         raise DataError(f"{where} must be a list of texts, not {value!r:.80}")
+
+
+def _lines(file: FoundFile, text: str, label: str) -> Iterator[tuple[str, int, Any]]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield f"{file.path}, row {number}", number, {"text": line.strip(), "label": label}
+
+
+def _labels_of_files(files: Sequence[FoundFile]) -> dict[str, str]:
+    """What the name of each file has that is not in all of them, cut at whatever is no letter or digit."""
+    parts = {file.name: [part for part in re.split(r"[\W_]+", file.name) if part] for file in files}
+    shared = set.intersection(*map(set, parts.values()))
+    labels = {name: "-".join(part for part in pieces if part not in shared) for name, pieces in parts.items()}
+    if len(set(labels.values())) < len(files) or not all(labels.values()):
+        raise DataError(
+            f"the names of {len(files)} files do not tell labels apart: {', '.join(sorted(parts)[:4])}",
+            hint="one file for each label, its name says which (reviews.pos.txt, reviews.neg.txt)",
+        )
+    return labels
 
 
 def _conll_rows(file: FoundFile, text: str, tag_column: int) -> Iterator[tuple[str, int, Any]]:
