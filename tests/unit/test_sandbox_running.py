@@ -238,3 +238,26 @@ def test_both_call_tables_are_whole_and_leave_out_what_they_must(monkeypatch: py
         for forks in (False, True):
             assert len(seccomp.build(forks=forks)) % 8 == 0
         assert len(seccomp.build(forks=True)) // 8 <= 4096, "the kernel takes no longer filter"
+
+
+def test_a_program_sees_the_packages_it_is_given_and_no_others() -> None:
+    """Read-only, loaded beforehand, with what they need, and without this library or what else is installed."""
+    source = (
+        "import numpy as np, os\n"
+        "print(float((np.ones((8, 8)) @ np.ones((8, 8))).sum()))\n"
+        "for name in ('groundup', 'pytest', 'torch', 'yaml'):\n"
+        "    try:\n        __import__(name)\n        print('has', name)\n"
+        "    except ImportError:\n        pass\n"
+        "try:\n    open(os.path.dirname(np.__file__) + '/mine.py', 'w')\n"
+        "except OSError as error:\n    print(type(error).__name__)\n"
+    )
+    outcome = run_python(source, packages=("numpy",), limits=Limits(memory_bytes=4 << 30))
+    assert outcome.reason == "ok", outcome.stderr
+    assert outcome.stdout.split() == ["512.0", "OSError"] or outcome.stdout.split() == ["512.0", "PermissionError"]
+    plain = run_python("import numpy")
+    assert plain.reason == "error" and "No module named 'numpy'" in plain.stderr
+
+
+def test_a_package_that_is_not_installed_is_refused() -> None:
+    with pytest.raises(SandboxError, match="no-such-package-here is not installed"):
+        run_python("print(1)", packages=("no-such-package-here",))

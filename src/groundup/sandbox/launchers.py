@@ -22,6 +22,7 @@ from typing import Any
 
 from ..core.errors import SandboxError
 from .limits import Limits
+from .packages import paths_of
 
 _FOLDER = str(Path(__file__).parent)
 _ENTRY = (
@@ -61,13 +62,15 @@ ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
 class Launcher:
     """One launcher process. Not for several threads at once; `lease` sees to that."""
 
-    def __init__(self) -> None:
+    def __init__(self, packages: tuple[str, ...] = ()) -> None:
+        self.packages = packages
+        given = memory_file(json.dumps({"paths": paths_of(packages) if packages else (), "load": packages}).encode())
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._log = os.memfd_create("launcher-log")
         try:
             self._process = subprocess.Popen(
-                command("launcher", theirs.fileno()),
-                pass_fds=[theirs.fileno()],
+                command("launcher", theirs.fileno(), given),
+                pass_fds=[theirs.fileno(), given],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._log,
@@ -81,6 +84,7 @@ class Launcher:
             raise
         finally:
             theirs.close()
+            os.close(given)
         self._channel.settimeout(_START_SECONDS)
         answer = self._answer()
         if "ready" not in answer:
@@ -254,16 +258,17 @@ class _Idle:
         atexit.register(self.close)
         os.register_at_fork(after_in_child=self._forked)
 
-    def take(self) -> Launcher:
+    def take(self, packages: tuple[str, ...]) -> Launcher:
         while True:
             with self._lock:
-                if not self._launchers:
+                launcher = next((found for found in self._launchers if found.packages == packages), None)
+                if launcher is None:
                     break
-                launcher = self._launchers.pop()
+                self._launchers.remove(launcher)
             if launcher.alive:
                 return launcher
             launcher.close()
-        return Launcher()
+        return Launcher(packages)
 
     def put(self, launcher: Launcher) -> None:
         with self._lock:
@@ -299,9 +304,9 @@ def idle() -> _Idle:
 
 
 @contextmanager
-def lease() -> Iterator[Launcher]:
-    """A launcher for one run. Whatever goes wrong inside ends it, so that the next run starts clean."""
-    launcher = idle().take()
+def lease(packages: tuple[str, ...] = ()) -> Iterator[Launcher]:
+    """A launcher for one run, whose programs may import `packages`. Whatever goes wrong inside ends it, so that the next run starts clean."""
+    launcher = idle().take(packages)
     try:
         yield launcher
     except BaseException:

@@ -18,6 +18,7 @@ from typing import Any
 from ..core.errors import SandboxError
 from .launchers import ENVIRONMENT, OutputReader, command, idle, lease, memory_file
 from .limits import EndReason, Limits, Outcome, Tier
+from .packages import paths_of
 
 TIERS: tuple[Tier, ...] = ("isolated", "accident")
 
@@ -56,13 +57,15 @@ def run_python(
     files: Mapping[str, str | bytes] | None = None,
     tier: Tier = "isolated",
     limits: Limits | None = None,
+    packages: Sequence[str] = (),
 ) -> Outcome:
-    """Run `source` as a program with the standard library only, in an empty folder holding `files` (relative name to content).
+    """Run `source` as a program in an empty folder holding `files` (relative name to content). It can import the standard library,
+    and of what is installed only `packages` with what these need; they are loaded beforehand.
 
     Never raises for what the program does. Raises SandboxError where the tier is missing, the sandbox itself fails, or a
     file name leaves the folder. May be called from many threads.
     """
-    return _run(source, (), stdin, files or {}, tier, limits or Limits())
+    return _run(source, (), stdin, files or {}, tier, limits or Limits(), tuple(packages))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,14 +81,20 @@ class Evaluated:
 
 
 def evaluate(
-    source: str, expressions: Sequence[str], *, tier: Tier = "isolated", limits: Limits | None = None
+    source: str,
+    expressions: Sequence[str],
+    *,
+    files: Mapping[str, str | bytes] | None = None,
+    tier: Tier = "isolated",
+    limits: Limits | None = None,
+    packages: Sequence[str] = (),
 ) -> Evaluated:
     """Run `source`, then evaluate each expression in its namespace and bring out the values as plain data.
 
     The expressions must not hold what the values are going to be compared with: what is inside can be read by the
     program. Compare outside, with `groundup.sandbox.same`; then the only way to the right values is to compute them.
     """
-    outcome = _run(source, tuple(expressions), "", {}, tier, limits or Limits())
+    outcome = _run(source, tuple(expressions), "", files or {}, tier, limits or Limits(), tuple(packages))
     values: list[list[Any]] = []
     for line in outcome.results.splitlines()[: len(expressions)]:
         try:
@@ -107,7 +116,13 @@ def close() -> None:
 
 
 def _run(
-    source: str, expressions: tuple[str, ...], stdin: str, files: Mapping[str, str | bytes], tier: Tier, limits: Limits
+    source: str,
+    expressions: tuple[str, ...],
+    stdin: str,
+    files: Mapping[str, str | bytes],
+    tier: Tier,
+    limits: Limits,
+    packages: tuple[str, ...],
 ) -> Outcome:
     # A solution asked for values is imported, as it were: what it does under __name__ == "__main__" is not done.
     name = "solution" if expressions else "__main__"
@@ -120,10 +135,11 @@ def _run(
     }
     data = stdin.encode("utf-8", "surrogatepass")
     if tier == "isolated":
-        with lease() as launcher:
+        with lease(packages) as launcher:
             answer, outputs, exceeded = launcher.run(job, data, limits, results=bool(expressions))
     else:
         require(tier)
+        job["packages"] = sorted({os.path.dirname(path) for path, _ in paths_of(packages)}) if packages else []
         answer, outputs, exceeded = _run_plain(job, data, limits, results=bool(expressions))
     if "failed" in answer:
         raise SandboxError(f"the sandbox could not confine the program, which was not run: {answer['failed']}")

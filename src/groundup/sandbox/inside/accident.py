@@ -18,5 +18,5 @@ def main(job_file: int, results: int) -> None:
     # The process limit counts all of the user's processes, and would hit the wrong ones.
     set_limits(job["limits"], tasks=None)
     os.environ.clear()
-    sys.path[:] = [path for path in sys.path if path]
+    sys.path[:] = [*(path for path in sys.path if path), *job.get("packages", ())]
     program.run(job, results if results >= 0 else None)

@@ -20,6 +20,7 @@ import array  # noqa: F401
 import contextlib
 import fcntl
 import gc
+import importlib
 import json
 import operator  # noqa: F401
 import os
@@ -27,6 +28,7 @@ import resource
 import select
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -42,11 +44,13 @@ _THREADS = 16
 _WATCHERS = 2  # the entry process and init are the same user's as the program
 
 
-def main(control: int) -> Callable[[], None] | None:
+def main(control: int, given: int) -> Callable[[], None] | None:
     """Serve jobs until the socket closes. Returns only in a process that is to run a program, with that program; and where the
     namespaces were refused, with None."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the library's to handle
     channel = socket.socket(fileno=control)
+    with open(given, "rb") as file:
+        packages = json.load(file)
     try:
         proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         spare = _enter_namespaces(proc)
@@ -58,16 +62,24 @@ def main(control: int) -> Callable[[], None] | None:
         channel.close()
         os.waitpid(launcher, 0)
         os._exit(0)
-    gc.freeze()  # what is loaded is never collected: a program's collector does not touch, and so copy, these pages
     try:
         kernel.die_with_parent()
         socket.sethostname("sandbox")
-        tree.build()
+        tree.build(packages["paths"])
         if spare:
             os.setgroups([])
     except OSError as error:
         _answer(channel, {"refused": f"{error.strerror}"})
         return None
+    try:
+        # Loaded once here, a big package costs the programs nothing. It is the library's own installed code, not a program's.
+        sys.path += [tree.PACKAGES] if packages["paths"] else []
+        for name in packages["load"]:
+            importlib.import_module(name)
+    except Exception as error:
+        _answer(channel, {"refused": f"{name} cannot be imported inside: {type(error).__name__}: {error}"})
+        return None
+    gc.freeze()  # what is loaded is never collected: a program's collector does not touch, and so copy, these pages
     _answer(channel, {"ready": True, "landlock": landlock.version()})
     return _serve(channel, proc, spare)
 

@@ -15,17 +15,25 @@ _DEVICES = ("null", "zero", "full", "random", "urandom")
 _FILES = ("/etc/ld.so.cache", "/usr/share/zoneinfo")
 
 
+PACKAGES = "/packages"
 _PLACE = "/sys"
 """Where the tree is put together: a folder that exists and never holds an interpreter. Only our own namespace sees it."""
 
 
-def build() -> None:
-    """Make the tree on a new tmpfs and make it the root. Needs a mount namespace of its own."""
+def build(packages: list[list[str]]) -> None:
+    """Make the tree on a new tmpfs and make it the root. Needs a mount namespace of its own.
+
+    packages: [path, name] of what programs may import from /packages beside the standard library.
+    """
     place = _PLACE
     kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
     kernel.mount("tmpfs", place, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=1m,nr_inodes=4096,mode=755")
     for source in _sources():
         _show(source, place)
+    for source, name in packages:
+        target = f"{place}{PACKAGES}/{name}"
+        _make_like(source, target)
+        kernel.bind_read_only(source, target)
     for folder in ("tmp", "dev"):
         os.makedirs(f"{place}/{folder}", exist_ok=True)
     for device in _DEVICES:
@@ -65,11 +73,17 @@ def _show(source: str, place: str) -> None:
         os.symlink(os.readlink(source), target)
         return
     # The path may lead through links (/usr/lib -> /usr/lib64): the real one is shown, at both names.
+    _make_like(source, target)
+    kernel.bind_read_only(source, target)
+
+
+def _make_like(source: str, target: str) -> None:
+    """An empty folder or file for `source` to appear at."""
     if os.path.isdir(source):
         os.makedirs(target, exist_ok=True)
     else:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
         os.close(os.open(target, os.O_CREAT | os.O_WRONLY))
-    kernel.bind_read_only(source, target)
 
 
 def _installed_packages() -> list[str]:
