@@ -28,6 +28,8 @@ STAGES = {
     "describe": "groundup.data.describe:DescribeStage",
     "images": "groundup.data.images:ImagesStage",
     "decoder": "groundup.models.stages:DecoderStage",
+    "ngram": "groundup.models.ngram.stages:NGramStage",
+    "compare_ngrams": "groundup.models.ngram.stages:CompareNGramsStage",
     "seq2seq": "groundup.models.seq2seq.stages:Seq2SeqStage",
     "pretrained": "groundup.models.stages:PretrainedStage",
     "sample": "groundup.data.samples:SampleStage",
@@ -39,10 +41,14 @@ STAGES = {
     "compare": "groundup.evals.compare:CompareStage",
 }
 
-PREDICTORS: dict[str, str] = {}
+PREDICTORS: dict[str, str] = {
+    "numpy_network": "groundup.train.fit_numpy:load_numpy_network",
+}
 """`type` of predictor.json -> "module:function", function(directory) -> Predictor."""
 
-MODELS: dict[str, str] = {}
+MODELS: dict[str, str] = {
+    "ngram": "groundup.engine.ngram:open_ngram",
+}
 """`model_type` of config.json, of models that are no decoder -> "module:function", function(directory, **options) -> Generator and
 Scorer with `tokenizer`, `capabilities`, `close()` and `prompt_ids`, as the engine has them."""
 
