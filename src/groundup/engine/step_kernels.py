@@ -24,6 +24,10 @@ import numpy as np
 from numba import carray, njit, prange, types
 from numba.extending import intrinsic
 
+from ..nn.float_kernels import exp as _exp
+from ..nn.float_kernels import narrow as _narrow
+from ..nn.float_kernels import wide as _wide
+
 # Columns of the integer table, one row a layer: addresses (0: the layer has none), then shapes and choices.
 (
     Q, K_, V_, O, QB, KB, VB, OB, QN, KN, GATE, UP, DOWN, GB, UB, DB,
@@ -45,51 +49,6 @@ ACT_RELU, ACT_RELU2, ACT_GELU, ACT_GELU_TANH, ACT_SILU = range(5)
 
 
 @intrinsic
-def _wide(typing_context: Any, value: Any) -> Any:
-    """A stored number as float32: bfloat16 is its upper half."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        from llvmlite import ir
-
-        if isinstance(signature.args[0], types.Float):
-            return arguments[0]
-        upper = builder.shl(builder.zext(arguments[0], ir.IntType(32)), ir.Constant(ir.IntType(32), 16))
-        return builder.bitcast(upper, ir.FloatType())
-
-    return types.float32(value), generate
-
-
-@intrinsic
-def _narrow(typing_context: Any, value: Any, like: Any) -> Any:
-    """float32 as the number type of `like`: itself, or bfloat16 rounded to nearest even."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        from llvmlite import ir
-
-        if isinstance(signature.args[1], types.Float):
-            return arguments[0]
-        i32 = ir.IntType(32)
-        bits = builder.bitcast(arguments[0], i32)
-        odd = builder.and_(builder.lshr(bits, ir.Constant(i32, 16)), ir.Constant(i32, 1))
-        rounded = builder.add(bits, builder.add(odd, ir.Constant(i32, 0x7FFF)))
-        return builder.trunc(builder.lshr(rounded, ir.Constant(i32, 16)), ir.IntType(16))
-
-    return like(value, like), generate
-
-
-@intrinsic
-def _from_bits(typing_context: Any, value: Any) -> Any:
-    """The float32 whose bits are an int32."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        from llvmlite import ir
-
-        return builder.bitcast(arguments[0], ir.FloatType())
-
-    return types.float32(types.int32), generate
-
-
-@intrinsic
 def _pointer(typing_context: Any, address: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         from llvmlite import ir
@@ -97,25 +56,6 @@ def _pointer(typing_context: Any, address: Any) -> Any:
         return builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
 
     return types.voidptr(types.int64), generate
-
-
-@njit(inline="always", fastmath=True, error_model="numpy")
-def _exp(x):  # type: ignore[no-untyped-def]
-    """e**x in float32 without a call, so that loops over it use vectors: 2**n by exponent bits times a polynomial of
-    degree 6 on half a binade (relative error below 3e-7).
-    """
-    x = min(max(x, np.float32(-87.0)), np.float32(88.0))
-    y = x * np.float32(1.4426950408889634)
-    n = np.int32(y + np.float32(0.5) if y >= 0 else y - np.float32(0.5))
-    # Cody and Waite: n ln 2 taken away in two parts.
-    f = x - np.float32(n) * np.float32(0.693359375) + np.float32(n) * np.float32(2.12194440e-4)
-    p = np.float32(1.3981999507e-3) + f * np.float32(1.9875691500e-4)
-    p = np.float32(8.3334519073e-3) + f * p
-    p = np.float32(4.1665795894e-2) + f * p
-    p = np.float32(1.6666665459e-1) + f * p
-    p = np.float32(0.5) + f * p
-    p = np.float32(1.0) + f + f * f * p
-    return p * _from_bits(np.int32((n + np.int32(127)) << np.int32(23)))
 
 
 @njit(fastmath=True, nogil=True, error_model="numpy")

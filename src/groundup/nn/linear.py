@@ -10,6 +10,7 @@ Letters: M rows, K inputs, N outputs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,25 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return made
 
 
+def weight_gradient(gradient: Tensor, rows: Tensor) -> Tensor:
+    """gradient [M, N] of the products of rows [M, K] with a weight -> that of the weight, [N, K]."""
+    # The way round in which the result has fewer columns than rows is up to three times as fast as the other.
+    if gradient.shape[1] > rows.shape[1]:
+        return product(rows.t(), gradient.t()).t()
+    return product(gradient.t(), rows.t())
+
+
+def repeated_product(weight: Tensor, num_rows: int) -> Callable[[Tensor], Tensor]:
+    """x [num_rows, K] -> x weight^T [num_rows, N], for code without autograd that multiplies by one weight many times: it is brought
+    into oneDNN's own order once, which at 20 rows takes a third off every product.
+    """
+    fast = _suits(weight, weight) or (weight.dtype is torch.bfloat16 and weight.device.type == "cpu")
+    if not (fast and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")):
+        return lambda x: F.linear(x, weight)
+    packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), num_rows)
+    return lambda x: torch.ops.mkldnn._linear_pointwise(x, packed, None, "none", [], "")  # type: ignore[no-any-return]
+
+
 def _suits(x: Tensor, weight: Tensor) -> bool:
     return (
         x.dtype is torch.float32
@@ -90,9 +110,7 @@ class _Linear(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             of_x = product(gradient, weight.t()).view(ctx.shape)
         if ctx.needs_input_grad[1]:
-            # The way round in which the result has fewer columns than rows is up to three times as fast as the other.
-            outputs, inputs = weight.shape
-            of_weight = product(rows.t(), gradient.t()).t() if outputs > inputs else product(gradient.t(), rows.t())
+            of_weight = weight_gradient(gradient, rows)
         if ctx.has_bias and ctx.needs_input_grad[2]:
             of_bias = gradient.sum(0)
         return of_x, of_weight, of_bias
