@@ -24,11 +24,15 @@ STAGES = {
     "judged": "groundup.tasks.stages:JudgedStage",
     "parallel": "groundup.data.parallel:ParallelStage",
     "labelled": "groundup.data.labelled:LabelledStage",
+    "classify_text": "groundup.train.classic.texts:ClassifyTextStage",
+    "compare_classifiers": "groundup.train.classic.compare:CompareClassifiersStage",
     "table": "groundup.data.table:TableStage",
     "describe": "groundup.data.describe:DescribeStage",
+    "fit_table": "groundup.train.classic.tables:FitTableStage",
     "images": "groundup.data.images:ImagesStage",
     "decoder": "groundup.models.stages:DecoderStage",
     "ngram": "groundup.models.ngram.stages:NGramStage",
+    "arpa": "groundup.models.ngram.stages:ArpaStage",
     "compare_ngrams": "groundup.models.ngram.stages:CompareNGramsStage",
     "seq2seq": "groundup.models.seq2seq.stages:Seq2SeqStage",
     "pretrained": "groundup.models.stages:PretrainedStage",
@@ -42,11 +46,14 @@ STAGES = {
 }
 
 PREDICTORS: dict[str, str] = {
+    "table_model": "groundup.train.classic.table_models:load_table_model",
+    "text_classifier": "groundup.foundations.text_classifier:load_text_classifier",
     "numpy_network": "groundup.train.fit_numpy:load_numpy_network",
 }
 """`type` of predictor.json -> "module:function", function(directory) -> Predictor."""
 
 MODELS: dict[str, str] = {
+    "groundup_seq2seq": "groundup.engine.seq2seq:open_translator",
     "ngram": "groundup.engine.ngram:open_ngram",
 }
 """`model_type` of config.json, of models that are no decoder -> "module:function", function(directory, **options) -> Generator and
@@ -83,10 +90,15 @@ def _load(target: str) -> Any:
 
 
 def _other_model(path: Path) -> str | None:
-    """Where the opener of a directory (or run) is whose model is no decoder; None for decoders."""
+    """Where the opener of a directory (or run) is whose model is no decoder; None for decoders, and for what is no model
+    directory: the engine says what is wrong with it."""
+    from ..core.errors import GroundupError
     from ..models.facts import read_model_config, resolve_model_directory
 
-    return MODELS.get(str(read_model_config(resolve_model_directory(path)).get("model_type")))
+    try:
+        return MODELS.get(str(read_model_config(resolve_model_directory(path)).get("model_type")))
+    except GroundupError:
+        return None
 
 
 def open_model(
@@ -113,21 +125,23 @@ def open_model(
         from ..client import open_endpoint
 
         return open_endpoint(endpoint)
-    from ..engine import Engine, EngineConfig
-
     if isinstance(model, (str, Path)):
         from ..core.errors import ConfigError
-        from ..engine.adapters import is_adapter
-        from ..engine.reward import RewardScorer, is_reward_model
         from ..models.facts import resolve_model_directory
 
-        if is_reward_model(model):
-            return RewardScorer.load(model, trusted_parts=trusted_parts)
-        other = None if is_adapter(Path(model)) else _other_model(Path(model))
+        other = _other_model(Path(model))  # first, because not every one of them needs torch
         if other is not None:
             if adapters or default_adapter is not None:
                 raise ConfigError(f"{model} is no decoder, so it takes no adapters")
             return _load(other)(resolve_model_directory(Path(model)), **options)
+
+    from ..engine import Engine, EngineConfig
+
+    if isinstance(model, (str, Path)):
+        from ..engine.reward import RewardScorer, is_reward_model
+
+        if is_reward_model(model):
+            return RewardScorer.load(model, trusted_parts=trusted_parts)
         engine = Engine.load(
             Path(model),
             config=EngineConfig(**{"dtype": "auto", **options}),
@@ -141,6 +155,8 @@ def open_model(
                 engine.close()
                 raise
         return engine
+    if like is not None and (other := _other_model(like)) is not None:
+        return _load(other)(model, tokenizer=tokenizer, like=like, **options)
     ends: dict[str, Any] = {}
     if like is not None:
         from ..engine.load import bos_of, eos_ids_of

@@ -23,6 +23,7 @@ from .sparse import CSR, Array, Matrix, matmul
 
 MAX_KERNEL_EXAMPLES = 8000
 """The kernel matrix of more takes over half a gigabyte."""
+_KERNEL_BLOCK = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,13 +153,22 @@ class KernelSVM:
 
 
 def rbf_kernel(a: Matrix, b: Matrix, gamma: float) -> Array:
-    """[N, M] exp(-gamma |a - b|²)"""
-    dense = b.to_dense() if isinstance(b, CSR) else b
-    lengths_a = a.with_data(a.data**2).sum_rows() if isinstance(a, CSR) else np.square(a).sum(1)
-    products = matmul(a, np.ascontiguousarray(dense.T))
-    distances = lengths_a[:, None] + np.square(dense).sum(1)[None] - 2 * products
+    """[N, M] exp(-gamma |a - b|²); the rows of a sparse b are written out a block at a time."""
+    products = np.concatenate(
+        [matmul(a, np.ascontiguousarray(_dense(b, i, i + _KERNEL_BLOCK).T)) for i in range(0, len(b), _KERNEL_BLOCK)],
+        axis=1,
+    )
+    distances = _squared_lengths(a)[:, None] + _squared_lengths(b)[None] - 2 * products
     similar: Array = np.exp(-gamma * np.maximum(distances, 0.0))
     return similar
+
+
+def _dense(x: Matrix, start: int, stop: int) -> Array:
+    return x.rows(np.arange(start, min(stop, len(x)))).to_dense() if isinstance(x, CSR) else x[start:stop]
+
+
+def _squared_lengths(x: Matrix) -> Array:
+    return x.with_data(x.data**2).sum_rows() if isinstance(x, CSR) else np.square(x).sum(1)
 
 
 @njit(cache=True, nogil=True)

@@ -1,7 +1,7 @@
 """Short text messages, ham or spam, from a grammar of our own: a spam filter's default data, so that nothing has to be downloaded.
 
 Written as people write them: short forms, missing letters, capitals, marks. What is hard is there on purpose: ham about prizes, money and
-calls (people do win, and owe), and spam that reads like a friend. So no single word decides, and a filter that blocks "free" blocks friends.
+calls (people do win, and owe), and spam that reads like a friend. So no single word decides, and a filter that blocks "free" blocks friends. A few messages could be either, and no filter gets them all.
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ _GRAMMAR = {
             get {prize} today with our new offer, {urge}. {terms} | hot singles near {place} want to chat, {urge} {terms}
             new ringtone every week! {urge}. {terms} | your account has a refund of £{digits3}, confirm at www.{site}.example
             you are awarded {prize}! to claim {urge} {terms} | loan of £{digits4} approved, no checks, {urge}""",
+        "either": """call me back on 07{digits9} {when} | your order is ready, call 0800{digits6} | free {when}? text {digits5}
+            are you free {when}? call me on 09{digits9} | your code is {digits5}, reply YES to go on | {name} left you a message, call 0800{digits6}
+            new number, text me on 07{digits9} | tickets for {place} from £{digits2}, reply YES {when} | get £{digits2} off {when} at {place}""",
         "hard_spam": """hi it's {name}, new number! call me back on 09{digits9} {when} | hey, miss you, pics of me {when}? {urge}
             {name} left you a message, {urge} | are you free {when}? someone at {place} likes you, {urge}
             sorry i missed your call, {urge} | someone you know asked us to say {feeling}, find out who, call 09{digits9}
@@ -65,20 +68,24 @@ class MessagesConfig:
     """Share of spam."""
     hard: float = 0.15
     """Share, within ham and within spam, of messages that look like the other kind."""
+    ambiguous: float = 0.03
+    """Share of messages that are written alike by friends and by others."""
     type: Literal["messages"] = "messages"
 
     def __post_init__(self) -> None:
         if self.num_examples < 20:
             raise ConfigError(f"must be at least 20, not {self.num_examples}", path="num_examples")
-        if not (0 < self.spam < 1 and 0 <= self.hard <= 1):
-            raise ConfigError(f"spam {self.spam} must be above 0 and below 1, hard {self.hard} in 0 .. 1")
+        if not (0 < self.spam < 1 and 0 <= self.hard <= 1 and 0 <= self.ambiguous <= 1):
+            raise ConfigError(
+                f"spam {self.spam} must be above 0 and below 1, hard {self.hard} and ambiguous {self.ambiguous} in 0 .. 1"
+            )
 
     def make(self, seed: int) -> Iterator[dict[str, str]]:
         rng = random.Random(f"messages {seed}")
         for _ in range(self.num_examples):
             label = "spam" if rng.random() < self.spam else "ham"
             rule = f"hard_{label}" if rng.random() < self.hard else label
-            text = expand(_GRAMMAR, rule, rng)
+            text = expand(_GRAMMAR, "either" if rng.random() < self.ambiguous else rule, rng)
             if label == "ham" and rng.random() < 0.4:
                 text += f". {expand(_GRAMMAR, 'ham', rng)}"
             yield {"text": _as_typed(text, rng, loud=label == "spam"), "label": label}
