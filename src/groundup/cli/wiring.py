@@ -39,7 +39,9 @@ STAGES = {
     "sample": "groundup.data.samples:SampleStage",
     "control": "groundup.train.control:ControlStage",
     "fit_numpy": "groundup.train.fit_numpy:FitNumpyStage",
+    "landscapes": "groundup.train.landscapes:LandscapesStage",
     "train": "groundup.train.stage:TrainStage",
+    "fit": "groundup.train.fit:FitStage",
     "evaluate": "groundup.evals.stages:EvaluateStage",
     "best_of_n": "groundup.evals.best_of_n:BestOfNStage",
     "compare": "groundup.evals.compare:CompareStage",
@@ -48,6 +50,7 @@ STAGES = {
 PREDICTORS: dict[str, str] = {
     "table_model": "groundup.train.classic.table_models:load_table_model",
     "text_classifier": "groundup.foundations.text_classifier:load_text_classifier",
+    "network": "groundup.train.networks.predictor:load_network",
     "numpy_network": "groundup.train.fit_numpy:load_numpy_network",
 }
 """`type` of predictor.json -> "module:function", function(directory) -> Predictor."""

@@ -14,16 +14,20 @@ Letters: B rows, V vocabulary.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..core.types import SamplingParams
+from ..core.types import SamplingParams, TokenLogprob
 from ..nn.protocols import Sampler
+
+if TYPE_CHECKING:
+    from .sequence import Running
 
 _NUCLEUS_FIRST = 256
 """Tokens looked at first for top-p; a trained model's nucleus of 0.95 is nearly always smaller."""
@@ -296,3 +300,26 @@ def top_logprobs(
         return chosen, [[] for _ in ids], [[] for _ in ids]
     best = logits[:, :vocab_size].topk(min(count, vocab_size), dim=-1)
     return chosen, best.indices.tolist(), (best.values - total).tolist()
+
+
+def told_logprobs(
+    rows: Sequence[Running],
+    logits: Tensor,
+    ids: Sequence[int],
+    vocab_size: int,
+    describe: Callable[[int], tuple[str, bytes]],
+) -> list[TokenLogprob | None]:
+    """What each row that asked for log-probabilities is told of the id it got, by unmodified logits [B, V]."""
+    details: list[TokenLogprob | None] = [None] * len(rows)
+    asking = [i for i, s in enumerate(rows) if s.params.logprobs is not None]
+    if not asking:
+        return details
+    count = max(rows[i].params.logprobs or 0 for i in asking)
+    wanted = logits if len(asking) == len(rows) else logits[asking]
+    chosen, best_ids, best = top_logprobs(wanted, [ids[i] for i in asking], count, vocab_size)
+    for place, i in enumerate(asking):
+        text, raw = describe(ids[i])
+        keep = rows[i].params.logprobs or 0
+        top = tuple((t, describe(t)[0], p) for t, p in zip(best_ids[place][:keep], best[place][:keep]))
+        details[i] = TokenLogprob(token_id=ids[i], token=text, logprob=chosen[place], bytes=raw, top=top)
+    return details

@@ -29,11 +29,10 @@ from torch import Tensor
 
 from ..core.errors import BusyError, GroundupError, ModelError
 from ..core.protocols import Tokenizer
-from ..core.types import TokenLogprob
 from ..nn.protocols import Sampler
 from .config import EngineConfig
 from .runner import ModelRunner, Stems
-from .sampling import RowSettings, SamplingPlan, top_logprobs
+from .sampling import RowSettings, SamplingPlan, told_logprobs
 from .sequence import Job, Running, describe
 
 T = TypeVar("T")
@@ -501,25 +500,10 @@ class Scheduler:
             return
         history = [s.ids for s in rows] if plan.needs_history else ()
         ids = plan.sample(logits[:, : self.vocab_size], history, [s.made for s in rows])
-        details = self._details(rows, logits, ids)
+        details = told_logprobs(rows, logits, ids, self.vocab_size, self._describe)
         self._generated += len(ids)
         version = self.weights_version
         self._end([s for s, i, detail in zip(rows, ids, details) if s.accept(i, detail, version)])
-
-    def _details(self, rows: Sequence[Running], logits: Tensor, ids: Sequence[int]) -> list[TokenLogprob | None]:
-        details: list[TokenLogprob | None] = [None] * len(rows)
-        asking = [i for i, s in enumerate(rows) if s.params.logprobs is not None]
-        if not asking:
-            return details
-        count = max(rows[i].params.logprobs or 0 for i in asking)
-        wanted = logits if len(asking) == len(rows) else logits[asking]
-        chosen, best_ids, best = top_logprobs(wanted, [ids[i] for i in asking], count, self.vocab_size)
-        for place, i in enumerate(asking):
-            text, raw = self._describe(ids[i])
-            keep = rows[i].params.logprobs or 0
-            top = tuple((t, self._describe(t)[0], p) for t, p in zip(best_ids[place][:keep], best[place][:keep]))
-            details[i] = TokenLogprob(token_id=ids[i], token=text, logprob=chosen[place], bytes=raw, top=top)
-        return details
 
     def _describe(self, token_id: int) -> tuple[str, bytes]:
         if token_id >= self.vocab_size:

@@ -1,0 +1,1 @@
+"""n-gram language models: counts in a trie, smoothing, compiled scoring, ARPA files. Nothing here imports torch."""
