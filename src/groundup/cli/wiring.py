@@ -31,6 +31,8 @@ STAGES = {
     "fit_table": "groundup.train.classic.tables:FitTableStage",
     "images": "groundup.data.images:ImagesStage",
     "decoder": "groundup.models.stages:DecoderStage",
+    "recurrent": "groundup.models.stages:RecurrentStage",
+    "feedforward_lm": "groundup.models.stages:FeedForwardStage",
     "ngram": "groundup.models.ngram.stages:NGramStage",
     "arpa": "groundup.models.ngram.stages:ArpaStage",
     "compare_ngrams": "groundup.models.ngram.stages:CompareNGramsStage",
