@@ -1,7 +1,8 @@
 """Short text messages, ham or spam, from a grammar of our own: a spam filter's default data, so that nothing has to be downloaded.
 
 Written as people write them: short forms, missing letters, capitals, marks. What is hard is there on purpose: ham about prizes, money and
-calls (people do win, and owe), and spam that reads like a friend. So no single word decides, and a filter that blocks "free" blocks friends. A few messages could be either, and no filter gets them all.
+calls (people do win, and owe), and spam that reads like a friend. So no single word decides, and a filter that blocks "free" blocks friends.
+A few messages could be either, and no filter gets them all.
 """
 
 from __future__ import annotations
@@ -47,8 +48,9 @@ _GRAMMAR = {
             new ringtone every week! {urge}. {terms} | your account has a refund of £{digits3}, confirm at www.{site}.example
             you are awarded {prize}! to claim {urge} {terms} | loan of £{digits4} approved, no checks, {urge}""",
         "either": """call me back on 07{digits9} {when} | your order is ready, call 0800{digits6} | free {when}? text {digits5}
-            are you free {when}? call me on 09{digits9} | your code is {digits5}, reply YES to go on | {name} left you a message, call 0800{digits6}
-            new number, text me on 07{digits9} | tickets for {place} from £{digits2}, reply YES {when} | get £{digits2} off {when} at {place}""",
+            are you free {when}? call me on 09{digits9} | your code is {digits5}, reply YES to go on | get £{digits2} off {when} at {place}
+            new number, text me on 07{digits9} | tickets for {place} from £{digits2}, reply YES {when}
+            {name} left you a message, call 0800{digits6}""",
         "hard_spam": """hi it's {name}, new number! call me back on 09{digits9} {when} | hey, miss you, pics of me {when}? {urge}
             {name} left you a message, {urge} | are you free {when}? someone at {place} likes you, {urge}
             sorry i missed your call, {urge} | someone you know asked us to say {feeling}, find out who, call 09{digits9}
