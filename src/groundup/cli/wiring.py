@@ -42,6 +42,7 @@ STAGES = {
     "control": "groundup.train.control:ControlStage",
     "fit_numpy": "groundup.train.fit_numpy:FitNumpyStage",
     "landscapes": "groundup.train.landscapes:LandscapesStage",
+    "init_study": "groundup.train.init_study:InitStudyStage",
     "train": "groundup.train.stage:TrainStage",
     "fit": "groundup.train.fit:FitStage",
     "evaluate": "groundup.evals.stages:EvaluateStage",

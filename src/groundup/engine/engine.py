@@ -23,7 +23,7 @@ from ..core.errors import GroundupError, ModelError, RequestError
 from ..core.protocols import Tokenizer
 from ..core.types import Capabilities, Completion, Message, Request, ScoreRequest, TokenLogprobs
 from ..models.decoder import Decoder
-from ..models.directory import load_model, read_generation_config, resolve_model_directory
+from ..models.directory import load_network, read_generation_config, resolve_model_directory
 from ..nn.protocols import Sampler
 from ..tokenizers.chat_ids import encode_rendered, render_chat
 from ..tokenizers.chat_template import ChatTemplate, load_chat_template
@@ -141,7 +141,7 @@ class Engine:
         tokenizer = load_tokenizer(directory)
         config = config or EngineConfig(dtype="auto")
         dtype = {"bfloat16": torch.bfloat16, "float32": torch.float32}.get(config.dtype)
-        model = load_model(directory, dtype=dtype, trusted_parts=trusted_parts)
+        model: Any = load_network(directory, dtype=dtype, trusted_parts=trusted_parts)
         generation = read_generation_config(directory)
         bos_id, add_bos = bos_of(directory, generation, tokenizer)
         engine = cls(
@@ -197,7 +197,7 @@ class Engine:
     def _context(self, model: Decoder) -> int:
         made_for = model.config.max_position_embeddings
         wanted = self.config.max_context_tokens or made_for
-        if wanted > made_for and model.config.learned_positions:
+        if wanted > made_for and isinstance(model, Decoder) and model.config.learned_positions:
             raise ModelError(
                 f"max_context_tokens is {wanted}, but this model has learned {made_for} positions",
                 hint=f"set max_context_tokens to {made_for} or less",

@@ -14,6 +14,8 @@ from torch import nn
 
 NETWORKS = {
     "groundup_seq2seq": "groundup.models.seq2seq.model:Seq2Seq",
+    "groundup_rnn": "groundup.models.rnn:RecurrentLM",
+    "groundup_feedforward_lm": "groundup.models.rnn:FeedForwardLM",
 }
 """`model_type` of config.json -> "module:class"."""
 

@@ -15,12 +15,13 @@ from .directory import (
     GENERATION,
     TOKENIZER_FILES,
     copy_tokenizer_files,
-    load_model,
+    load_network,
     read_model_facts,
     resolve_model_directory,
     save_model,
 )
 from .facts import CONFIG
+from .rnn import FeedForwardConfig, FeedForwardLM, RecurrentConfig, RecurrentLM
 from .weights import INDEX, inspect_weights
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ _PAPERS = ("README.md", "LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE")
 
 
 @dataclass(frozen=True, kw_only=True)
-class DecoderStage(DecoderConfig):
-    """A decoder with fresh weights, drawn from the run's seed."""
+class _Fresh:
+    """What the stages that make a fresh model have in common."""
 
     tokenizer: str = "tokenizer"
     """Name of the stage whose tokenizer the model is for."""
@@ -47,6 +48,11 @@ class DecoderStage(DecoderConfig):
 
     def fingerprint(self) -> str:
         return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderStage(_Fresh, DecoderConfig):
+    """A decoder with fresh weights, drawn from the run's seed."""
 
     def config(self, vocab_size: int, root: Path) -> DecoderConfig:
         """The decoder alone, for a tokenizer of `vocab_size` ids; relative user parts are looked up from `root`."""
@@ -64,6 +70,40 @@ class DecoderStage(DecoderConfig):
         copy_tokenizer_files(source, context.directory)
         save_model(model, context.directory, generation=special_token_ids(source, tokenizer))
         return fresh_figures(context.directory)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecurrentStage(_Fresh, RecurrentConfig):
+    """A recurrent language model with fresh weights, drawn from the run's seed."""
+
+    def run(self, context: StageContext) -> Mapping[str, Any]:
+        return _fresh_word_network(self, RecurrentConfig, RecurrentLM, context)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedForwardStage(_Fresh, FeedForwardConfig):
+    """A feed-forward language model with fresh weights, drawn from the run's seed."""
+
+    def run(self, context: StageContext) -> Mapping[str, Any]:
+        return _fresh_word_network(self, FeedForwardConfig, FeedForwardLM, context)
+
+
+def _fresh_word_network(stage: Any, config: type[Any], network: type[Any], context: StageContext) -> dict[str, Any]:
+    """The vocabulary is the tokenizer's to the word: a closed vocabulary's perplexity is over that and nothing else."""
+    from ..tokenizers import load_tokenizer
+    from ..tokenizers.word import WordTokenizer
+
+    source = context.inputs[stage.tokenizer]
+    tokenizer = load_tokenizer(source)
+    values = {f.name: getattr(stage, f.name) for f in fields(config)}
+    values["vocab_size"] = values["vocab_size"] or tokenizer.vocab_size
+    ids = special_token_ids(source, tokenizer)
+    if isinstance(tokenizer, WordTokenizer):
+        # A text's first word follows the end of a line, as nearly all lines' first words do.
+        ids = {"bos_token_id": tokenizer.end_of_line_id, **ids}
+    copy_tokenizer_files(source, context.directory)
+    save_model(network(config(**values)).initialise(context.seed), context.directory, generation=ids)
+    return fresh_figures(context.directory)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +134,7 @@ class PretrainedStage:
             verify(source, kind="model")
         for name in _files(source):
             _link_or_copy((source / name).resolve(), context.directory / name)
-        load_model(context.directory, trusted_parts=tuple(context.swaps.values()))
+        load_network(context.directory, trusted_parts=tuple(context.swaps.values()))
         return fresh_figures(context.directory)
 
 

@@ -64,12 +64,19 @@ class CausalLM:
 
 
 def next_token_loss(
-    model: Any, batch: Batch, *, chunk_tokens: int | None = None, z_loss: float = 0.0, label_smoothing: float = 0.0
+    model: Any,
+    batch: Batch,
+    *,
+    state: SequenceState | None = None,
+    chunk_tokens: int | None = None,
+    z_loss: float = 0.0,
+    label_smoothing: float = 0.0,
 ) -> LossOutput:
     """Mean loss over the batch's targets, with the model's own auxiliary loss added. Metrics: loss (nats per target,
-    without additions), accuracy, tokens (how many targets), and z_loss or aux_loss where there are any.
+    without additions), accuracy, tokens (how many targets), and z_loss or aux_loss where there are any. state: what the rows
+    go on from; None: each begins, or is taken apart by the batch's documents.
     """
-    output = model(batch.input_ids, document_state(model, batch.documents))
+    output = model(batch.input_ids, document_state(model, batch.documents) if state is None else state)
     loss, figures = chunked_cross_entropy(
         output.hidden,
         output.head,

@@ -14,8 +14,9 @@ from ...objectives.infill import InfillConfig
 from ...objectives.policy import GRPOConfig, PPOConfig, ReinforceConfig, RLOOConfig
 from ...objectives.preference import DPOConfig, IPOConfig, KTOConfig, ORPOConfig, SimPOConfig
 from ...objectives.reward import BradleyTerryConfig, MultiObjectiveConfig, OrdinalConfig
-from ...objectives.seq2seq import Seq2SeqConfig
+from ...objectives.seq2seq import Seq2SeqObjectiveConfig
 from ...objectives.sft import SFTConfig
+from ...objectives.stream import StreamConfig
 from ..training import Start, Training
 
 _HEADS = (ClassificationConfig, TaggingConfig, SpanConfig)
@@ -23,13 +24,24 @@ _PREFERENCE = (DPOConfig, IPOConfig, ORPOConfig, SimPOConfig, KTOConfig)
 _REWARD = (BradleyTerryConfig, OrdinalConfig, MultiObjectiveConfig)
 _POLICY = (GRPOConfig, RLOOConfig, ReinforceConfig, PPOConfig)
 
-ObjectiveNode = node(CausalConfig, SFTConfig, InfillConfig, Seq2SeqConfig, *_HEADS, *_PREFERENCE, *_REWARD, *_POLICY)
+ObjectiveNode = node(
+    CausalConfig,
+    StreamConfig,
+    SFTConfig,
+    InfillConfig,
+    Seq2SeqObjectiveConfig,
+    *_HEADS,
+    *_PREFERENCE,
+    *_REWARD,
+    *_POLICY,
+)
 
 METHODS: dict[type, str] = {
     CausalConfig: "windows",
+    StreamConfig: "stream",
     SFTConfig: "conversations",
     InfillConfig: "infill",
-    Seq2SeqConfig: "translate",
+    Seq2SeqObjectiveConfig: "translate",
     **dict.fromkeys(_PREFERENCE, "preference"),
     **dict.fromkeys(_REWARD, "reward"),
     **dict.fromkeys(_POLICY, "policy"),
