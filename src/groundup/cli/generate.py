@@ -50,6 +50,7 @@ def command(
 
     with opened(model, swaps, dtype, adapter=adapter, max_batch_size=min(count, 16)) as engine:
         requests = [fitted(engine, text, seeded(i)) for i in range(count)]
+        shown = "" if "rewrites" in engine.capabilities.abilities else text
         if as_json or count > 1:
             made = complete(engine, requests)
             if as_json:
@@ -65,9 +66,9 @@ def command(
                 print_json({"prompt": text, "completions": rows})
                 return
             for i, completion in enumerate(made, 1):
-                click.echo(f"--- {i}\n{text}{printable(completion.text)}")
+                click.echo(f"--- {i}\n{shown}{printable(completion.text)}")
             return
-        click.echo(text, nl=False)
+        click.echo(shown, nl=False)
         for _, chunk in engine.generate(requests):
             click.echo(printable(chunk.text), nl=False)
         click.echo()

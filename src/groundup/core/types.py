@@ -152,7 +152,8 @@ class Capabilities:
     model: str
     max_context_tokens: int
     abilities: frozenset[str] = frozenset()
-    """Of: chat, logprobs, score, seed, stop, adapters, probe (has probe(timeout_seconds) -> bool, a liveness check)."""
+    """Of: chat, logprobs, score, seed, stop, adapters, probe (has probe(timeout_seconds) -> bool, a liveness check), rewrites (a
+    completion is a text of its own, such as a translation, not the prompt's continuation)."""
     adapters: tuple[str, ...] = ()
     """Names that `Request.adapter` may give (ability adapters)."""
 

@@ -32,12 +32,13 @@ def fits(q: Tensor, k: Tensor) -> bool:
         and q.device.type == "cpu"
         and torch.is_grad_enabled()
         and q.requires_grad
-        and q.shape[2] <= k.shape[2] <= MAX_TOKENS
+        and max(q.shape[2], k.shape[2]) <= MAX_TOKENS
     )
 
 
 def attend_trained(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -> Tensor:
-    """q [B, H, T, N], k and v [B, K, S, N] -> [B, H, T, N]. mask as for `attend`; None is causal, for T = S."""
+    """q [B, H, T, N], k and v [B, K, S, N] -> [B, H, T, N]. mask as for `attend`; None is causal, for T = S (in attention to another
+    sequence T may be the longer one)."""
     length = q.shape[2]
     if mask is None:
         bias = torch.full((length, length), -math.inf, dtype=q.dtype).triu(1)

@@ -24,7 +24,7 @@ SOURCE, LENGTHS = "source_ids", "source_lengths"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seq2SeqConfig:
+class Seq2SeqObjectiveConfig:
     type: Literal["seq2seq"] = "seq2seq"
     label_smoothing: float = 0.1
     """Share of the target's probability spread over the vocabulary (Szegedy et al. 2016)."""
@@ -52,7 +52,7 @@ Bucket = Sequence[EncodedPair]
 class Seq2SeqObjective:
     """groundup.nn.protocols.Objective over buckets."""
 
-    def __init__(self, config: Seq2SeqConfig = Seq2SeqConfig()) -> None:
+    def __init__(self, config: Seq2SeqObjectiveConfig = Seq2SeqObjectiveConfig()) -> None:
         self.config = config
 
     def collate(self, examples: Sequence[Bucket]) -> Batch:

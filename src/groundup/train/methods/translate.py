@@ -13,7 +13,7 @@ from ...data.parallel import TextPair, read_pairs
 from ...models.directory import read_generation_config
 from ...models.seq2seq import Seq2Seq
 from ...models.seq2seq.tokens import Ends, ends_of
-from ...objectives.seq2seq import BucketSource, EncodedPair, Seq2SeqConfig, Seq2SeqObjective
+from ...objectives.seq2seq import BucketSource, EncodedPair, Seq2SeqObjective, Seq2SeqObjectiveConfig
 from ..training import HeldOut, Start, Training
 
 
@@ -26,7 +26,7 @@ def open(start: Start) -> Training:
         )
     ends = ends_of(read_generation_config(start.directory), start.directory)
     config: Any = start.stage.objective
-    assert isinstance(config, Seq2SeqConfig)
+    assert isinstance(config, Seq2SeqObjectiveConfig)
     encoded = {
         split: list(encode_pairs(read_pairs(start.data, split), start.tokenizer, ends, start.context_tokens))
         for split in ("train", "validation")
