@@ -31,6 +31,8 @@ VERBS = {
     "runs": "List runs and their figures.",
     "schema": "Print the JSON Schema of a recipe's stages.",
     "info": "Say what a model directory or run holds.",
+    "calc": "Work out an expression.",
+    "todo": "Keep a to-do list.",
     "doctor": "Find what is broken in this installation, and the fix.",
 }
 
