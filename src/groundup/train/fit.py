@@ -124,12 +124,12 @@ class FitStage:
         named = {name: name.replace("_", " ") for name in dict.fromkeys(key for row in rows for key in row)}
         figures: dict[str, Any] = {
             "steps": ends[0]["steps"],
-            "examples": len(task.parts[0].train),
+            "train_examples": len(task.parts[0].train),
             "parameters": sum(p.numel() for p in models[0].parameters()),
             **judged,
             **{f"train_{name}": _mean([end["train"].get(name) for end in ends]) for name in ends[0]["train"]},
             "step_seconds": _mean([end["step_seconds"] for end in ends]),
-            "seconds_training": sum(end["seconds"] for end in ends),
+            "seconds": sum(end["seconds"] for end in ends),
             "memory_bytes": max(end["memory_bytes"] for end in ends),
             "skipped_batches": sum(end["skipped"] for end in ends),
             "settings": {name: plan["settings"][name] for name in ("dtype", "threads", "compile")},

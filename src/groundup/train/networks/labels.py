@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from ...core.exhibits import Plot, Series, Table
-from ...foundations.metrics import accuracy, confusion, label_scores, log_loss, macro_f1, matthews
+from ...foundations.metrics import log_loss
 from ...objectives.networks import Example
+from ..label_figures import Labelling, calibration_plot, confusion_plot
 from .task import Exhibits, Part
 
 _AT_ONCE = 256
@@ -39,8 +40,8 @@ def probabilities(model: nn.Module, batch_of: BatchOf, examples: Sequence[Exampl
 class LabelFigures:
     """Task.evaluate and Task.judged for networks that give one of `names`."""
 
-    def __init__(self, batch_of: BatchOf, names: Sequence[str], parts: Sequence[Part], part_name: str) -> None:
-        self.batch_of, self.names, self.parts, self.part_name = batch_of, tuple(names), parts, part_name
+    def __init__(self, batch_of: BatchOf, names: Sequence[str], parts: Sequence[Part], *, folds: bool = False) -> None:
+        self.batch_of, self.names, self.parts, self.folds = batch_of, tuple(names), parts, folds
 
     def evaluate(self, model: nn.Module, examples: Sequence[Example]) -> dict[str, float]:
         """loss (without smoothing or penalties) and accuracy; {} without examples."""
@@ -50,75 +51,67 @@ class LabelFigures:
         wanted = np.array([example.label for example in examples])
         return {"loss": log_loss(wanted, made), "accuracy": float((made.argmax(1) == wanted).mean())}
 
-    def judged(self, models: Sequence[nn.Module]) -> tuple[dict[str, Any], Exhibits]:
-        """accuracy, macro_f1 and mcc over all held-out examples together, per_<part> of each part alone."""
-        rows = []
-        for part, model in zip(self.parts, models, strict=True):
-            made = probabilities(model, self.batch_of, part.held_out)
-            rows.append((np.array([example.label for example in part.held_out]), made))
-        wanted = [self.names[i] for labels, _ in rows for i in labels]
-        given = [self.names[i] for _, made in rows for i in made.argmax(1)]
-        counts = confusion(wanted, given, self.names)
-        figures: dict[str, Any] = {
-            "accuracy": accuracy(wanted, given),
-            "macro_f1": macro_f1(wanted, given),
-            "mcc": matthews(counts),
-            "log_loss": float(np.average([log_loss(w, m) for w, m in rows], weights=[len(w) for w, _ in rows])),
-            "held_out_examples": len(wanted),
+    def judged(self, models: Sequence[nn.Module]) -> tuple[dict[str, Any], Exhibits, Labelling]:
+        """Figures (train/label_figures.py) of all folds together; or of the first training, with the mean accuracy of its repetitions and
+        their lowest and highest as its interval. And the labels they are of.
+        """
+        found = [
+            (_labels(part), probabilities(model, self.batch_of, part.held_out))
+            for part, model in zip(self.parts, models, strict=True)
+        ]
+        chosen = found if self.folds else found[:1]
+        labelling = Labelling(
+            labels=self.names,
+            wanted=np.concatenate([wanted for wanted, _ in chosen]),
+            given=np.concatenate([made.argmax(1) for _, made in chosen]),
+            folds=np.repeat(np.arange(len(chosen)), [len(wanted) for wanted, _ in chosen]) if self.folds else None,
+            probabilities=np.concatenate([made for _, made in chosen]),
+        )
+        figures = labelling.figures()
+        if len(found) > 1 and not self.folds:
+            each = [round(float((made.argmax(1) == wanted).mean()), 6) for wanted, made in found]
+            figures |= {
+                "per_repeat": each,
+                "accuracy": float(np.mean(each)),
+                "accuracy_low": min(each),
+                "accuracy_high": max(each),
+            }
+        columns = {
+            "accuracy": "accuracy",
+            "macro_f1": "macro F1",
+            "mcc": "MCC",
+            "log_loss": "log loss",
+            "examples": "held-out examples",
         }
-        if len(rows) > 1:
-            figures[f"per_{self.part_name}"] = [
-                {
-                    "accuracy": float((made.argmax(1) == labels).mean()),
-                    "macro_f1": macro_f1([self.names[i] for i in labels], [self.names[i] for i in made.argmax(1)]),
-                }
-                for labels, made in rows
-            ]
-        of_label = label_scores(counts)
+        many = (
+            f"the mean of {len(found)} trainings; the rest of the first one"
+            if "per_repeat" in figures
+            else "all folds together"
+        )
         table = Table(
-            title="Each label",
-            columns=["label", "precision", "recall", "F1", "examples"],
+            title="How often it is right",
+            columns=[*columns.values(), "interval of accuracy"],
             rows=[
                 [
-                    name,
-                    float(of_label.precision[i]),
-                    float(of_label.recall[i]),
-                    float(of_label.f1[i]),
-                    int(of_label.support[i]),
+                    *(figures[name] for name in columns),
+                    f"{figures['accuracy_low']:.3f} .. {figures['accuracy_high']:.3f}",
                 ]
-                for i, name in enumerate(self.names)
             ],
-            sentence="On examples that the network was not trained on.",
+            sentence=f"Accuracy: {many}." if len(found) > 1 else "",
         )
-        shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-        heat = Plot(
-            title="Confusion matrix",
-            kind="heatmap",
-            matrix=np.round(shares, 3).tolist(),
-            rows=self.names,
-            columns=self.names,
-            x_label="given",
-            y_label="right",
-            sentence="Share of each right label (row) that was given each label (column).",
-        )
-        whole = Table(
-            title="All of them",
-            columns=["examples", "accuracy", "macro F1", "MCC", "log loss"],
-            rows=[[len(wanted), figures["accuracy"], figures["macro_f1"], figures["mcc"], figures["log_loss"]]],
-            sentence=f"Over all {len(rows)} {self.part_name}s together." if len(rows) > 1 else "",
-        )
-        return figures, [whole, table, heat]
+        drawn = (confusion_plot(labelling), calibration_plot(labelling, "the network"))
+        return figures, [table, *(plot for plot in drawn if plot is not None)], labelling
 
-    def worst(self, model: nn.Module, part: Part, count: int) -> list[tuple[Example, str, str, float]]:
-        """(example, right label, given label, its probability) of wrong answers, the surest first."""
-        made = probabilities(model, self.batch_of, part.held_out)
-        found = [
-            (float(row.max()), example, int(row.argmax()))
-            for row, example in zip(made, part.held_out, strict=True)
-            if int(row.argmax()) != example.label
-        ]
-        found.sort(key=lambda item: -item[0])
-        return [(e, self.names[e.label], self.names[given], sure) for sure, e, given in found[:count]]
+    def worst(self, model: nn.Module, part: Part, count: int) -> list[tuple[Example, str, str]]:
+        """(example, right label, given label) of wrong answers, the surest first."""
+        made, wanted = probabilities(model, self.batch_of, part.held_out), _labels(part)
+        wrong = np.flatnonzero(made.argmax(1) != wanted)
+        first = wrong[np.argsort(-made[wrong].max(1), kind="stable")][:count]
+        return [(part.held_out[i], self.names[wanted[i]], self.names[made[i].argmax()]) for i in first]
+
+
+def _labels(part: Part) -> np.ndarray:
+    return np.array([example.label for example in part.held_out], np.int64)
 
 
 def curves(rows: Sequence[Mapping[str, float]], names: Mapping[str, str], title: str, sentence: str) -> Plot | None:

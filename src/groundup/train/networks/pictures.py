@@ -50,18 +50,18 @@ def open_pictures(stage: FitStage, context: StageContext) -> Task:
     ]  # fmt: skip
     if isinstance(stage.model, (VAEConfig, GANConfig)):
         return _maker(stage, parts, shape)
-    figures = LabelFigures(picture_batch, names, parts, "repeat")
+    figures = LabelFigures(picture_batch, names, parts)
 
     def judged(models: Sequence[nn.Module]) -> tuple[dict[str, Any], Exhibits]:
-        found, shown = figures.judged(models)
+        found, shown, _ = figures.judged(models)
         wrong = figures.worst(models[0], parts[0], _SHOWN)
         if wrong:
             shown.append(
                 Plot(
                     title="Pictures with the wrong label",
                     kind="images",
-                    matrices=[grey(example.input).tolist() for example, *_ in wrong],
-                    captions=[f"{right}, not {given}" for _, right, given, _ in wrong],
+                    matrices=[grey(example.input).tolist() for example, _, _ in wrong],
+                    captions=[f"{right}, not {given}" for _, right, given in wrong],
                     sentence="The ones it was surest of.",
                 )
             )

@@ -11,21 +11,19 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import nn
 
 from ...core.errors import ConfigError, DataError
-from ...core.exhibits import Table
 from ...core.recipe import StageContext
 from ...data.folds import assign_folds, rows_for_folds
 from ...data.labelled import read_labelled, read_labels
 from ...models.networks import Texts, build_network
 from ...objectives.networks import Example, LabelObjective, Penalties, text_batch
 from ...text.words import cut
+from ..label_figures import mistakes_table
 from .labels import LabelFigures
 from .predictor import save_network, word_numbers
 from .task import Exhibits, Part, Task, judged_and_watched
 
 if TYPE_CHECKING:
     from ..fit import FitStage
-
-_SHOWN = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,22 +93,13 @@ def open_texts(stage: FitStage, context: StageContext) -> Task:
         held_out, watched = judged_and_watched(stage, context.name, split["validation"], split["test"])
         for i in range(stage.repeats):
             parts.append(part(f"run{i}", context.seed + i, split["train"], held_out, watched))
-    figures = LabelFigures(text_batch, names, parts, "fold" if stage.folds else "repeat")
+    figures = LabelFigures(text_batch, names, parts, folds=bool(stage.folds))
 
     def judged(models: Sequence[nn.Module]) -> tuple[dict[str, Any], Exhibits]:
-        found, shown = figures.judged(models)
-        wrong = figures.worst(models[0], parts[0], _SHOWN)
-        text_of = {id(e): row["text"] for e, row in zip(parts[0].held_out, parts[0].details["rows"], strict=True)}
-        if wrong:
-            shown.append(
-                Table(
-                    title="Texts with the wrong label",
-                    columns=["text", "right", "given", "how sure"],
-                    rows=[[text_of[id(e)][:200], right, given, round(sure, 3)] for e, right, given, sure in wrong],
-                    sentence="The ones it was surest of.",
-                )
-            )
-        return found, shown
+        found, shown, labelling = figures.judged(models)
+        judged = parts if stage.folds else parts[:1]
+        texts = [row["text"] for part in judged for row in part.details["rows"]]
+        return found, [*shown, mistakes_table(labelling, texts)]
 
     def save(part: Part, model: nn.Module, where: Path) -> None:
         given = stage.words
