@@ -47,14 +47,17 @@ class NumpyMLPConfig:
     norm: NormName = "none"
     dropout: float = 0.0
     init: Literal["xavier", "he", "orthogonal"] = "he"
+    init_scale: float = 1.0
+    """Initial weights are multiplied by it: 1 is the scheme's own size."""
 
     def build(self, shape: tuple[int, int, int], labels: int, rng: np.random.Generator) -> Sequential:
         """shape: (channels, height, width)"""
         made: list[Layer] = [layers.Flatten()]
         size = math.prod(shape)
+        gain = self.init_scale * GAINS.get(self.activation, 1.0)
         for width in self.hidden_sizes:
             made += [
-                layers.Linear(size, width, rng, init=self.init, gain=GAINS.get(self.activation, 1.0)),
+                layers.Linear(size, width, rng, init=self.init, gain=gain),
                 *_norm(self.norm, width),
                 layers.Activation(self.activation),
             ]

@@ -24,7 +24,6 @@ from ..foundations.landscapes import LANDSCAPES, Landscape, looks_convex
 from ..foundations.optimise import SGD, descend
 from .optim.build import (
     AdamConfig,
-    AdamWConfig,
     LionConfig,
     OptimizerConfig,
     OptimizerNode,
@@ -45,7 +44,6 @@ def _standard() -> dict[str, Any]:
         "Nesterov": SGDConfig(momentum=0.9, nesterov=True),
         "RMSprop": RMSpropConfig(),
         "Adam": AdamConfig(),
-        "AdamW": AdamWConfig(betas=(0.9, 0.999)),
         "Lion": LionConfig(),
     }
 
@@ -167,6 +165,11 @@ def _settled(above: np.ndarray, tolerance: float) -> int | None:
     return step if step < len(above) else None
 
 
+def _drawn(steps: int) -> np.ndarray:
+    """The first steps one by one, later ones farther apart."""
+    return np.unique(np.geomspace(1, steps, 120).astype(np.int64)) - 1
+
+
 def _contours(landscape: Landscape, walks: Mapping[str, Walk]) -> Plot:
     x, y, values = landscape.grid(_GRID)
     low, high = np.array(landscape.window[0::2]), np.array(landscape.window[1::2])
@@ -175,7 +178,8 @@ def _contours(landscape: Landscape, walks: Mapping[str, Walk]) -> Plot:
         inside = np.all((found.path >= low) & (found.path <= high), axis=1)
         outside = np.flatnonzero(~inside)
         path = found.path[: outside[0]] if len(outside) else found.path
-        series.append(Series(name=name, x=path[:, 0].tolist(), y=path[:, 1].tolist()))
+        shown = path[_drawn(len(path))]
+        series.append(Series(name=name, x=shown[:, 0].tolist(), y=shown[:, 1].tolist()))
     return Plot(
         title=landscape.name.replace("_", "-"),
         kind="contours",
@@ -193,8 +197,8 @@ def _contours(landscape: Landscape, walks: Mapping[str, Walk]) -> Plot:
 def _values(landscape: Landscape, walks: Mapping[str, Walk]) -> Plot:
     series = []
     for name, found in walks.items():
-        shown = np.maximum(found.above[np.isfinite(found.above)], _FLOOR)
-        series.append(Series(name=name, x=list(range(len(shown))), y=shown.tolist()))
+        steps = _drawn(int(np.isfinite(found.above).sum()))
+        series.append(Series(name=name, x=steps.tolist(), y=np.maximum(found.above[steps], _FLOOR).tolist()))
     return Plot(
         title=f"{landscape.name.replace('_', '-')}: height above the least value",
         kind="lines",
