@@ -23,6 +23,8 @@ from .sparse import Array
 _SWEEPS = 60
 """Jacobi methods converge quadratically; ten or so are ever needed."""
 _EPSILON = float(np.finfo(np.float64).eps)
+_FASTMATH = {"reassoc", "contract"}
+"""Sums may be taken in any order, so that they use vector registers."""
 
 
 def add(a: Array, b: Array) -> Array:
@@ -95,7 +97,7 @@ def determinant(a: Array) -> float:
 
 def qr(a: Array) -> tuple[Array, Array]:
     """(Q [M, R] with orthonormal columns, R [R, N] upper triangular), a = Q R."""
-    made: tuple[Array, Array] = _qr(_plain(a))
+    made: tuple[Array, Array] = _qr(_plain(a), True)
     return made
 
 
@@ -126,12 +128,17 @@ def lstsq(a: Array, b: Array, *, ridge: float = 0.0) -> tuple[Array, int]:
 
     Singular values below max(M, N) · eps of the largest count as 0, as in LAPACK's.
     """
+    right = _plain(b.reshape(len(b), -1))
+    size = max(a.shape)
+    if len(a) > a.shape[1]:
+        # The triangle of [a | b] holds that of a and, beside it, Q^T b: nothing tall is left.
+        _, triangle = _qr(np.concatenate([_plain(a), right], axis=1), False)
+        a, right = triangle[: a.shape[1], : a.shape[1]], triangle[: a.shape[1], a.shape[1] :]
     u, s, vt = svd(a)
-    rank = int(np.sum(s > max(a.shape) * _EPSILON * s.max(initial=0.0)))
+    rank = int(np.sum(s > size * _EPSILON * s.max(initial=0.0)))
     s = s[:rank]
-    along = u[:, :rank].T @ b
-    scale = s / (s * s + ridge)
-    return vt[:rank].T @ (scale.reshape(-1, *[1] * (b.ndim - 1)) * along), rank
+    x = vt[:rank].T @ ((s / (s * s + ridge))[:, None] * (u[:, :rank].T @ right))
+    return x.reshape(-1, *b.shape[1:]), rank
 
 
 def low_rank(a: Array, rank: int) -> Array:
@@ -170,7 +177,7 @@ def _orthonormal_rows(rows: Array, s: Array) -> Array:
     return made
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, fastmath=_FASTMATH)
 def _matmul(a, b):
     made = np.zeros((a.shape[0], b.shape[1]))
     for i in range(a.shape[0]):
@@ -180,7 +187,7 @@ def _matmul(a, b):
     return made
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, fastmath=_FASTMATH)
 def _lu(a):
     n = a.shape[0]
     order = np.arange(n)
@@ -204,7 +211,7 @@ def _lu(a):
     return a, order, sign
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, fastmath=_FASTMATH)
 def _substitute(factors, b):
     """Forwards through L, then backwards through U, in place."""
     n = factors.shape[0]
@@ -221,7 +228,7 @@ def _substitute(factors, b):
     return b
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, fastmath=_FASTMATH)
 def _reflect(x, v, start):
     """x - 2 v (v · x), of the components from `start` on."""
     along = 0.0
@@ -232,8 +239,8 @@ def _reflect(x, v, start):
         x[i] -= along * v[i]
 
 
-@njit(nogil=True, cache=True)
-def _qr(a):
+@njit(nogil=True, cache=True, fastmath=_FASTMATH)
+def _qr(a, with_q):
     m, n = a.shape
     rank = min(m, n)
     # Columns as rows: all loops below run along memory.
@@ -267,9 +274,9 @@ def _qr(a):
     for j in range(n):
         for i in range(min(j + 1, rank)):
             r[i, j] = columns[j, i]
-    q = np.zeros((m, rank))
+    q = np.zeros((m, rank if with_q else 0))
     column = np.empty(m)
-    for j in range(rank):
+    for j in range(q.shape[1]):
         for i in range(m):
             column[i] = 0.0
         column[j] = 1.0
@@ -280,7 +287,7 @@ def _qr(a):
     return q, r
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, fastmath=_FASTMATH)
 def _jacobi(a):
     n = a.shape[0]
     vectors = np.eye(n)
@@ -315,7 +322,7 @@ def _jacobi(a):
     return values, vectors
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, fastmath=_FASTMATH)
 def _one_sided_jacobi(rows):
     """Rotate pairs of rows until all are at right angles to each other; (rows, the same rotations of the identity)."""
     n, m = rows.shape

@@ -1,50 +1,49 @@
 """k nearest neighbours: an answer is the mean, or the most frequent class, of the k examples nearest by Euclid's distance.
 
-All distances are computed, in blocks: right for tables; for millions of vectors an index is needed. Of equally near ones the first example wins, of
-equally frequent classes the lowest number, as in scikit-learn's brute force. Left out: trees of space, other distances.
+All distances are computed, in a loop that Numba compiles: right for tables; for millions of vectors an index is needed. Of equally near
+examples the first wins, of equally frequent classes the lowest number. Left out: trees of space, other distances.
 
 Letters: N examples, Q queries, D features, k neighbours, K classes.
 """
 
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numba import njit
 
 from ..core.errors import ConfigError
 from .sparse import Array
 
-_BLOCK_ELEMENTS = 1 << 22
 
-
-def squared_distances(a: Array, b: Array) -> Array:
-    """[Q, D], [N, D] -> [Q, N], from |a|² - 2 a·b + |b|²; never below 0."""
-    made = (a * a).sum(axis=1)[:, None] - 2.0 * (a @ b.T) + (b * b).sum(axis=1)
-    return np.maximum(made, 0.0, out=made)
+@njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+def _nearest(queries, examples, k):
+    """Of each query the k smallest squared distances so far, kept in order; one that is no smaller than the last is passed over."""
+    which = np.zeros((queries.shape[0], k), np.int64)
+    squares = np.full((queries.shape[0], k), np.inf)
+    for q in range(queries.shape[0]):
+        for n in range(examples.shape[0]):
+            square = 0.0
+            for d in range(queries.shape[1]):
+                square += (queries[q, d] - examples[n, d]) ** 2
+            if square >= squares[q, k - 1]:
+                continue
+            place = k - 1
+            while place > 0 and squares[q, place - 1] > square:
+                squares[q, place], which[q, place] = squares[q, place - 1], which[q, place - 1]
+                place -= 1
+            squares[q, place], which[q, place] = square, n
+    return which, squares
 
 
 def nearest(queries: Array, examples: Array, k: int) -> tuple[Array, Array]:
-    """(which int64 [Q, k] nearest first, distances [Q, k])."""
-    middle = examples.mean(axis=0)  # distances do not change, and cancel less
-    queries, examples = queries - middle, examples - middle
-    which = np.empty((len(queries), k), np.int64)
-    distances = np.empty((len(queries), k))
-    step = max(1, _BLOCK_ELEMENTS // max(1, len(examples)))
-    for start in range(0, len(queries), step):
-        squares = squared_distances(queries[start : start + step], examples)
-        some = (
-            np.argpartition(squares, k - 1, axis=1)[:, :k]
-            if k < len(examples)
-            else np.tile(np.arange(k), (len(squares), 1))
-        )
-        some.sort(axis=1)  # so that the stable sort below leaves ties in the order of the examples
-        near = np.take_along_axis(squares, some, axis=1)
-        order = np.argsort(near, axis=1, kind="stable")
-        which[start : start + step] = np.take_along_axis(some, order, axis=1)
-        distances[start : start + step] = np.sqrt(np.take_along_axis(near, order, axis=1))
-    return which, distances
+    """(which int64 [Q, k] nearest first, distances [Q, k]); k is at most N."""
+    assert 1 <= k <= len(examples), (k, len(examples))
+    which, squares = _nearest(np.ascontiguousarray(queries, np.float64), np.ascontiguousarray(examples, np.float64), k)
+    return which, np.sqrt(squares)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +66,8 @@ class NeighboursModel:
         weights = weights / weights.sum(axis=1, keepdims=True)
         found = self.targets[which]
         if self.num_classes is None:
-            return (weights * found).sum(axis=1, keepdims=True)
+            mean: Array = (weights * found).sum(axis=1, keepdims=True)
+            return mean
         shares = np.zeros((len(x), self.num_classes))
         np.add.at(shares, (np.arange(len(x))[:, None], found.astype(np.int64)), weights)
         return shares

@@ -1,10 +1,11 @@
 """Decision trees and random forests, for classes and for numbers.
 
-A tree is grown as CART is (Breiman et al. 1984): each node takes the feature and threshold that lower the impurity most, until `max_depth`,
-`min_samples_split` or `min_samples_leaf` stop it or nothing is left to lower. Impurity is Gini's or the entropy of the classes, or the variance of
-the numbers. Thresholds lie half way between neighbouring values; of equally good splits the first feature and the lowest
-threshold win (scikit-learn draws one). A forest (Breiman 2001) is the mean of trees, each on a sample with replacement, each split among
-`max_features` drawn features. Left out: pruning afterwards, missing values, categories without one-hot columns, boosting.
+A tree is grown as CART is (Breiman et al. 1984): each node takes the feature and threshold that lower the impurity most, until
+`max_depth`, `min_samples_split` or `min_samples_leaf` stop it or nothing is left to lower. Impurity is Gini's or the entropy of the
+classes, or the variance of the numbers. Thresholds lie half way between neighbouring values; of equally good splits the first
+feature and the lowest threshold win (scikit-learn draws one). A forest (Breiman 2001) is the mean of trees, each on a sample with
+replacement, each split among `max_features` drawn features. Left out: pruning afterwards, missing values, categories without
+one-hot columns, boosting.
 
 Letters: N examples, D features, K outputs (classes, or 1), M nodes.
 """
@@ -88,10 +89,12 @@ class ForestModel:
 
     def outputs(self, x: Array) -> Array:
         """[N, D] -> [N, K]: mean of the trees'."""
-        return np.mean([tree.outputs(x) for tree in self.trees], axis=0)
+        mean: Array = np.mean([tree.outputs(x) for tree in self.trees], axis=0)
+        return mean
 
     def importances(self, num_features: int) -> Array:
-        return np.mean([tree.importances(num_features) for tree in self.trees], axis=0)
+        mean: Array = np.mean([tree.importances(num_features) for tree in self.trees], axis=0)
+        return mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,13 +153,13 @@ def _grown(
     config: DecisionTree, x: Array, y: Array, num_classes: int | None, which: Array, max_features: int, seed: int
 ) -> TreeModel:
     """A tree of the rows `which` (repeated ones count twice)."""
-    criterion = VARIANCE if num_classes is None else _CODES[config.criterion]
+    columns = np.ascontiguousarray(np.asarray(x, np.float64)[which].T)
     grown = _grow(
-        np.ascontiguousarray(np.asarray(x, np.float64).T),
-        np.ascontiguousarray(y, np.float64),
-        which.astype(np.int64),
+        columns,
+        np.asarray(y, np.float64)[which],
+        np.argsort(columns, axis=1, kind="stable"),
         num_classes or 1,
-        criterion,
+        VARIANCE if num_classes is None else _CODES[config.criterion],
         config.max_depth or _UNLIMITED,
         config.min_samples_split,
         config.min_samples_leaf,
@@ -194,23 +197,18 @@ def _impurity(sums, squares, count, criterion):
 
 
 @njit(nogil=True, cache=True)
-def _best_split(x, y, rows, num_outputs, criterion, min_leaf, candidates, sums, squares):
-    """(weighted impurity of both sides, feature, threshold); feature -1 where no split is allowed."""
-    n = len(rows)
+def _best_split(x, y, order, start, end, criterion, min_leaf, candidates, sums, squares):
+    """(feature, threshold); feature -1 where no split is allowed. order[feature, start:end]: the node's rows by that feature."""
+    n, num_outputs = end - start, len(sums)
     best, best_feature, best_threshold = np.inf, -1, 0.0
     left, right = np.empty(num_outputs), np.empty(num_outputs)
-    values = np.empty(n)
     for feature in candidates:
-        for i in range(n):
-            values[i] = x[feature, rows[i]]
-        order = np.argsort(values, kind="mergesort")
-        if values[order[0]] == values[order[n - 1]]:
-            continue
+        column, rows = x[feature], order[feature, start:end]
         left_squares, right_squares = 0.0, squares
         for k in range(num_outputs):
             left[k], right[k] = 0.0, sums[k]
         for i in range(n - 1):
-            target = y[rows[order[i]]]
+            target = y[rows[i]]
             if criterion == VARIANCE:
                 left[0] += target
                 right[0] -= target
@@ -219,7 +217,7 @@ def _best_split(x, y, rows, num_outputs, criterion, min_leaf, candidates, sums, 
             else:
                 left[int(target)] += 1.0
                 right[int(target)] -= 1.0
-            here, after = values[order[i]], values[order[i + 1]]
+            here, after = column[rows[i]], column[rows[i + 1]]
             count = i + 1
             if here == after or count < min_leaf or n - count < min_leaf:
                 continue
@@ -230,30 +228,33 @@ def _best_split(x, y, rows, num_outputs, criterion, min_leaf, candidates, sums, 
                 middle = here / 2.0 + after / 2.0
                 # Between two floats that are neighbours there is no middle.
                 best, best_feature, best_threshold = both, feature, here if middle >= after else middle
-    return best, best_feature, best_threshold
+    return best_feature, best_threshold
 
 
 @njit(nogil=True, cache=True)
-def _grow(x, y, rows, num_outputs, criterion, max_depth, min_split, min_leaf, max_features, seed):
-    """x [D, N]. Depth first, the left child before the right one."""
+def _grow(x, y, order, num_outputs, criterion, max_depth, min_split, min_leaf, max_features, seed):
+    """x [D, N], y [N], order int64 [D, N]: the rows sorted by each feature. Depth first, the left child before the right one.
+
+    A node is the same stretch of every row of `order`, and a split moves what goes left to the front of it, in order: so
+    nothing is sorted twice.
+    """
     np.random.seed(seed)
-    num_features = x.shape[0]
-    most = 2 * len(rows) - 1
+    num_features, num_rows = x.shape
+    most = 2 * num_rows - 1
     feature, threshold = np.full(most, -1, np.int64), np.zeros(most)
     left, right = np.full(most, -1, np.int64), np.full(most, -1, np.int64)
     value, samples, impurity = np.zeros((most, num_outputs)), np.zeros(most, np.int64), np.zeros(most)
     # Of each waiting node: where its rows begin and end, its depth, its parent and whether it is the right child.
     waiting = np.empty((most, 5), np.int64)
-    waiting[0, 0], waiting[0, 1], waiting[0, 2], waiting[0, 3], waiting[0, 4] = 0, len(rows), 0, -1, 0
+    waiting[0, 0], waiting[0, 1], waiting[0, 2], waiting[0, 3], waiting[0, 4] = 0, num_rows, 0, -1, 0
     num_waiting, num_nodes = 1, 0
     middle = 0.0
     if criterion == VARIANCE:  # about their mean, squares lose no digits
-        for i in range(len(rows)):
-            middle += y[rows[i]]
-        middle /= len(rows)
+        middle = y.mean()
         y = y - middle
     sums = np.empty(num_outputs)
-    beside = np.empty(len(rows), np.int64)
+    beside = np.empty(num_rows, np.int64)
+    goes_left = np.empty(num_rows, np.bool_)
     every = np.arange(num_features)
     smallest = 0.0
     while num_waiting:
@@ -271,12 +272,12 @@ def _grow(x, y, rows, num_outputs, criterion, max_depth, min_split, min_leaf, ma
         squares = 0.0
         for k in range(num_outputs):
             sums[k] = 0.0
-        for i in range(start, end):
+        for row in order[0, start:end]:
             if criterion == VARIANCE:
-                sums[0] += y[rows[i]]
-                squares += y[rows[i]] ** 2
+                sums[0] += y[row]
+                squares += y[row] ** 2
             else:
-                sums[int(y[rows[i]])] += 1.0
+                sums[int(y[row])] += 1.0
         samples[node] = n
         impurity[node] = _impurity(sums, squares, n, criterion)
         for k in range(num_outputs):
@@ -290,30 +291,31 @@ def _grow(x, y, rows, num_outputs, criterion, max_depth, min_split, min_leaf, ma
             for i in range(num_features - 1):
                 j = i + np.random.randint(num_features - i)
                 every[i], every[j] = every[j], every[i]
-        both, best_feature, best_threshold = _best_split(
-            x, y, rows[start:end], num_outputs, criterion, min_leaf, every[:max_features], sums, squares
-        )
-        tried = max_features
-        while best_feature < 0 and tried < num_features:
-            both, best_feature, best_threshold = _best_split(
-                x, y, rows[start:end], num_outputs, criterion, min_leaf, every[tried : tried + 1], sums, squares
-            )
-            tried += 1
-        if best_feature < 0:
+        chosen, tried = -1, 0
+        while chosen < 0 and tried < num_features:
+            now = every[tried : max_features if tried == 0 else tried + 1]
+            chosen, cut = _best_split(x, y, order, start, end, criterion, min_leaf, now, sums, squares)
+            tried += len(now)
+        if chosen < 0:
             continue
-        feature[node], threshold[node] = best_feature, best_threshold
-        # In order on both sides, so that sums do not depend on how the rows were moved.
-        low, high = start, 0
-        for i in range(start, end):
-            if x[best_feature, rows[i]] <= best_threshold:
-                rows[low] = rows[i]
-                low += 1
-            else:
-                beside[high] = rows[i]
-                high += 1
-        for i in range(high):
-            rows[low + i] = beside[i]
-        for begin, stop, side in ((low, end, 1), (start, low, 0)):
+        feature[node], threshold[node] = chosen, cut
+        size = 0
+        for row in order[0, start:end]:
+            goes_left[row] = x[chosen, row] <= cut
+            size += goes_left[row]
+        for f in range(num_features):
+            low, high = start, 0
+            for i in range(start, end):
+                row = order[f, i]
+                if goes_left[row]:
+                    order[f, low] = row
+                    low += 1
+                else:
+                    beside[high] = row
+                    high += 1
+            for i in range(high):
+                order[f, low + i] = beside[i]
+        for begin, stop, side in ((start + size, end, 1), (start, start + size, 0)):
             waiting[num_waiting, 0], waiting[num_waiting, 1], waiting[num_waiting, 2] = begin, stop, depth + 1
             waiting[num_waiting, 3], waiting[num_waiting, 4] = node, side
             num_waiting += 1
