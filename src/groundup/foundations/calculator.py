@@ -88,7 +88,7 @@ def calculate(expression: str) -> Number:
 def written(value: Number) -> str:
     """As text: whole numbers whole, others to 12 digits (what is beyond is rounding)."""
     if isinstance(value, int):
-        digits = int(value.bit_length() * math.log10(2)) + 1
+        digits = int(max(value.bit_length() - 1, 0) * math.log10(2)) + 1
         return (
             str(value) if digits < 4000 else f"a number of about {digits:,} digits"
         )  # Python refuses to write longer ones
