@@ -47,6 +47,7 @@ STAGES = {
     "fit": "groundup.train.fit:FitStage",
     "evaluate": "groundup.evals.stages:EvaluateStage",
     "best_of_n": "groundup.evals.best_of_n:BestOfNStage",
+    "translate": "groundup.evals.translate:TranslateStage",
     "compare": "groundup.evals.compare:CompareStage",
 }
 

@@ -249,7 +249,7 @@ class Translator:
 
     # Scorer
 
-    def logprobs(self, requests: Sequence[ScoreRequest], **_: Any) -> list[TokenLogprobs]:
+    def logprobs(self, requests: Sequence[ScoreRequest], **unused: Any) -> list[TokenLogprobs]:
         """Of each continuation as the target of its context. A text is whole: what ends a target is not counted."""
         pairs = [self._score_ids(request) for request in requests]
         made: list[TokenLogprobs] = []

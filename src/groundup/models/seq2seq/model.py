@@ -91,6 +91,8 @@ class Seq2Seq(nn.Module):
                     parameter.uniform_(-bound, bound, generator=generator)
                 elif "norm" not in name:
                     parameter.zero_()
+            if isinstance(self.network, RecurrentNetwork):
+                self.network.initialise(generator)
         return self
 
     def encode(self, source_ids: Tensor, lengths: Tensor) -> Encoded:
