@@ -11,6 +11,7 @@ Letters: N images, H and W height and width, K labels.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ from ..foundations import network as layers
 from ..foundations.autograd import Tensor, cross_entropy, no_grad, softmax
 from ..foundations.network import GAINS, Layer, Sequential, mean_squared_error
 from ..foundations.optimise import SGD, Adam
-from .label_results import label_results
+from .label_figures import Labelling, calibration_plot, confusion_plot, mistaken_pictures
 
 TYPE = "numpy_network"
 ActivationName: TypeAlias = Literal["relu", "tanh", "sigmoid", "silu", "gelu", "gelu_tanh", "linear"]
@@ -172,20 +173,25 @@ class FitNumpyStage:
         test_images, test_labels = read_images(directory, held)
         test = made.prepared(test_images)
         history: list[dict[str, float]] = []
+        start = time.perf_counter()
         for epoch, loss, right in fit(self, made, made.prepared(images), labels, context.seed):
             accuracy = float((made.probabilities(test).argmax(1) == test_labels).mean()) if len(test) else math.nan
             history.append({"loss": loss, "train_accuracy": right, "accuracy": accuracy})
             context.tracker.log(epoch, history[-1])
             context.progress.say(f"  epoch {epoch}: loss {loss:.4f}, held-out accuracy {accuracy:.4f}")
+        seconds = time.perf_counter() - start
         made.save(context.directory)
         figures: dict[str, Any] = {"parameters": made.num_parameters, "loss": history[-1]["loss"],
                                    "train_accuracy": history[-1]["train_accuracy"]}  # fmt: skip
         exhibits: list[Any] = [_curves(history)]
         if len(test):
-            found, shown = label_results(test_labels, made.probabilities(test), names, images=test_images)
-            figures |= found
-            exhibits += shown
-        return {**figures, "exhibits": plain(*exhibits)}
+            probabilities = made.probabilities(test)
+            labelling = Labelling(labels=names, wanted=test_labels, given=probabilities.argmax(1), probabilities=probabilities,
+                                  seconds=seconds)  # fmt: skip
+            figures |= labelling.figures()
+            exhibits += [confusion_plot(labelling), calibration_plot(labelling, "the network"),
+                         mistaken_pictures(labelling, test_images)]  # fmt: skip
+        return {**figures, "exhibits": plain(*(shown for shown in exhibits if shown is not None))}
 
 
 def fit(

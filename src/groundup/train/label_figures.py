@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core.exhibits import Plot, Series, Table
+from ..data.images import grey
 from ..foundations.intervals import paired_bootstrap, wilson
 from ..foundations.metrics import (
     calibration_curve,
@@ -203,6 +204,24 @@ def mistakes_table(labelling: Labelling, texts: Sequence[str], count: int = 12) 
         for i in wrong[np.argsort(-picked[wrong], kind="stable")][:count]
     ]
     return Table(title="The surest mistakes", columns=["text", "right label", "answer", "how sure"], rows=rows)
+
+
+def mistaken_pictures(labelling: Labelling, images: Array, count: int = 32) -> Plot | None:
+    """The mistakes that were made with the most confidence. images: uint8 [N, H, W] or [N, H, W, 3]; None without a mistake."""
+    assert labelling.probabilities is not None
+    wrong = np.flatnonzero(~labelling.right)
+    if not len(wrong):
+        return None
+    first = wrong[np.argsort(-labelling.probabilities[wrong].max(1), kind="stable")][:count]
+    return Plot(
+        title="Pictures with the wrong label",
+        kind="images",
+        matrices=[grey(images[i]).tolist() for i in first],
+        captions=[
+            f"{labelling.labels[labelling.wanted[i]]}, not {labelling.labels[labelling.given[i]]}" for i in first
+        ],
+        sentence=f"{len(wrong):,} of {len(labelling.right):,}; the ones it was surest of first.",
+    )
 
 
 def _rounded(value: Any) -> Any:

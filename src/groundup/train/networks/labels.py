@@ -102,13 +102,6 @@ class LabelFigures:
         drawn = (confusion_plot(labelling), calibration_plot(labelling, "the network"))
         return figures, [table, *(plot for plot in drawn if plot is not None)], labelling
 
-    def worst(self, model: nn.Module, part: Part, count: int) -> list[tuple[Example, str, str]]:
-        """(example, right label, given label) of wrong answers, the surest first."""
-        made, wanted = probabilities(model, self.batch_of, part.held_out), _labels(part)
-        wrong = np.flatnonzero(made.argmax(1) != wanted)
-        first = wrong[np.argsort(-made[wrong].max(1), kind="stable")][:count]
-        return [(part.held_out[i], self.names[wanted[i]], self.names[made[i].argmax()]) for i in first]
-
 
 def _labels(part: Part) -> np.ndarray:
     return np.array([example.label for example in part.held_out], np.int64)

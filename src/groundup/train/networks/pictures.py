@@ -15,6 +15,7 @@ from ...data.images import grey, read_images, read_label_names
 from ...models.networks import Pictures, build_network
 from ...models.networks.generative import GANConfig, VAEConfig
 from ...objectives.networks import Example, GANObjective, LabelObjective, Penalties, VAEObjective, picture_batch
+from ..label_figures import mistaken_pictures
 from .labels import LabelFigures
 from .predictor import save_network
 from .task import Exhibits, Part, Task, judged_and_watched
@@ -53,18 +54,10 @@ def open_pictures(stage: FitStage, context: StageContext) -> Task:
     figures = LabelFigures(picture_batch, names, parts)
 
     def judged(models: Sequence[nn.Module]) -> tuple[dict[str, Any], Exhibits]:
-        found, shown, _ = figures.judged(models)
-        wrong = figures.worst(models[0], parts[0], _SHOWN)
-        if wrong:
-            shown.append(
-                Plot(
-                    title="Pictures with the wrong label",
-                    kind="images",
-                    matrices=[grey(example.input).tolist() for example, _, _ in wrong],
-                    captions=[f"{right}, not {given}" for _, right, given in wrong],
-                    sentence="The ones it was surest of.",
-                )
-            )
+        found, shown, labelling = figures.judged(models)
+        wrong = mistaken_pictures(labelling, np.stack([example.input for example in parts[0].held_out]), _SHOWN)
+        if wrong is not None:
+            shown.append(wrong)
         return found, shown
 
     return Task(
