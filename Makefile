@@ -18,11 +18,11 @@ test: .venv/.dev  ## set up, then run the whole test suite
 check: .venv/.dev format-check lint types imports fast  ## what pre-commit and CI run
 
 format: .venv/.dev
-	$(BIN)/ruff format src tests benchmarks && $(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks labs && $(BIN)/ruff check --fix src tests benchmarks labs
 format-check: .venv/.dev
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks labs
 lint: .venv/.dev
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks labs
 types: .venv/.dev
 	$(BIN)/mypy
 imports: .venv/.dev

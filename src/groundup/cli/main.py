@@ -26,6 +26,7 @@ VERBS = {
     "assess": "Score your skills; get a path and the reasons for it.",
     "plan": "Dates for a path, as a table, Markdown and a calendar.",
     "progress": "What you have done; export, import, portfolio.",
+    "lab": "Open a lab, or run it without a page.",
     "exercise": "Components to write yourself: list them, start one.",
     "check": "Grade a component you wrote: right, or the first thing that is wrong.",
     "runs": "List runs and their figures.",

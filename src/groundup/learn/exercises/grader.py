@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 import math
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -167,7 +168,7 @@ class _Grading:
         }[outcome.reason]
         hint = "Does every loop end? Try the case above by hand." if outcome.reason == "timeout" else check.hints[0]
         if not ran.outputs and outcome.reason == "error":
-            return self._wrong("the file can be loaded", f"{why}\n{outcome.stderr.strip()[-400:]}",
+            return self._wrong("the file can be loaded", f"{why}{_own_lines(outcome.stderr)}",
                                hint=f"Run it by itself first; it must define {self.exercise.entry}.")  # fmt: skip
         return self._wrong(check.name, f"{why}\n{_shown(case)}", hint=hint, case=case)
 
@@ -286,6 +287,12 @@ def _timed(exercise: Exercise, case: Case) -> float:
 
 def _shown(case: Case) -> str:
     return "case: " + ", ".join(f"{name} = {as_text(value)}" for name, value in case.items())
+
+
+def _own_lines(stderr: str) -> str:
+    """Where in the learner's file an error that ended the loading came from."""
+    lines = re.findall(r'File "solution.py", line (\d+)', stderr)
+    return f" (line {lines[-1]})" if lines else ""
 
 
 def _harness(exercise: Exercise) -> str:

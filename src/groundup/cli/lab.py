@@ -1,0 +1,96 @@
+"""`groundup lab`: open a lab in the browser, or run it without one and check its figures."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from .output import json_option, print_json, print_table
+
+
+@click.command()
+@click.argument("lab_id", required=False)
+@click.option("--headless", is_flag=True, help="Run it without a page; exit 1 where a figure is outside its band.")
+@click.option("--budget", help="Time for the heavy part: 60s, 2m. Default: what the lab says it takes.")
+@click.option("--app", "as_app", is_flag=True, help="Open it to be used, with the code hidden.")
+@click.option("--port", type=int, help="Port of the page. Default: a free one.")
+@json_option
+def command(
+    lab_id: str | None, headless: bool, budget: str | None, as_app: bool, port: int | None, as_json: bool
+) -> None:
+    """Open lab LAB_ID: predict, run, compare, change, explain. Without an id: list the labs.
+
+    \b
+    Examples:
+      groundup lab
+      groundup lab 3.2
+      groundup lab 3.2 --headless --budget 60s
+    """
+    from ..learn.content import all_labs, lab
+    from ..learn.progress import Progress
+
+    if lab_id is None:
+        finished = Progress().names("lab")
+        rows = [
+            (name, "✔" if name in finished else "", _title(path), str(path.parent.name))
+            for name, path in all_labs().items()
+        ]
+        if as_json:
+            print_json([{"id": r[0], "finished": bool(r[1]), "title": r[2], "chapter": r[3]} for r in rows])
+        else:
+            print_table("Labs", ["", "", "lab", "chapter"], rows)
+        return
+    path = lab(lab_id)
+    if not headless:
+        _open(path, as_app, port)
+        return
+    from ..core.config import parse_duration
+    from ..core.errors import MissingDependency
+
+    try:
+        import marimo  # noqa: F401
+    except ImportError:
+        raise MissingDependency("marimo", extra="learn", purpose="labs") from None
+    from ..learn.lab import run_headless
+
+    ran = run_headless(path, budget_seconds=None if budget is None else parse_duration(budget))
+    figures = list(ran.figures.values())
+    outside = [f for f in figures if not f.inside and not f.timed]
+    if as_json:
+        print_json({"lab": lab_id, "title": ran.title, "figures": [
+            {"name": f.name, "value": f.value, "band": [f.low, f.high], "inside": f.inside, "timed": f.timed, "unit": f.unit}
+            for f in figures], "inside": not outside})  # fmt: skip
+    else:
+        print_table(f"Lab {lab_id}: {ran.title}", ["figure", "value", "from", "to", ""], [
+            (f.name, f.value, f.low, f.high, "✔" if f.inside else "outside (timed)" if f.timed else "OUTSIDE") for f in figures
+        ])  # fmt: skip
+    if outside:
+        sys.exit(1)
+
+
+def _open(path: object, as_app: bool, port: int | None) -> None:
+    """marimo's own page, on this machine only."""
+    import subprocess
+
+    from ..core.errors import MissingDependency
+
+    try:
+        import marimo  # noqa: F401
+    except ImportError:
+        raise MissingDependency("marimo", extra="learn", purpose="labs") from None
+    line = [sys.executable, "-m", "marimo", "run" if as_app else "edit", str(path), "--host", "127.0.0.1"]
+    line += ["--skip-update-check"] if not as_app else []
+    line += ["--port", str(port)] if port is not None else []
+    try:
+        sys.exit(subprocess.run(line).returncode)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _title(path: object) -> str:
+    import re
+    from pathlib import Path
+
+    match = re.search(r'Lab\("[^"]+", title="([^"]+)"', Path(str(path)).read_text(encoding="utf-8"))
+    return match[1] if match else ""

@@ -1,0 +1,187 @@
+"""What every lab is made with: predict, run, compare, change, explain.
+
+A lab is a marimo notebook, plain Python, in labs/. The learner commits to a number, runs the real thing, and sees the figure beside the
+guess and beside the band in which it is expected, with what being outside usually means. Without a page (`groundup lab 3.2 --headless`,
+and in tests) every prediction is its middle, every question is answered right, and the figures are checked against their bands.
+
+Figures that depend on the machine (seconds, ratios of times) have `timed=True`: their band informs, and fails nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..core.errors import ConfigError
+
+HEADLESS, BUDGET = "GROUNDUP_LAB_HEADLESS", "GROUNDUP_LAB_BUDGET"
+"""Environment of a lab that is run without a page, and the seconds that it may take."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """One figure of a lab."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    guess: float | None = None
+    unit: str = ""
+    timed: bool = False
+
+    @property
+    def inside(self) -> bool:
+        return self.low <= self.value <= self.high
+
+
+@dataclass
+class Lab:
+    """One run of one lab. The last one made is `Lab.current`, which is how the command that ran the file finds its figures."""
+
+    id: str
+    title: str
+    seconds: float
+    """What it takes on two ordinary cores, start to end."""
+    figures: dict[str, Compared] = field(default_factory=dict)
+    answers: dict[str, bool] = field(default_factory=dict)
+    current: Any = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        Lab.current = self
+
+    @property
+    def headless(self) -> bool:
+        return bool(os.environ.get(HEADLESS))
+
+    @property
+    def budget(self) -> float:
+        """Seconds that the heavy part may take: `seconds`, or less where the command said so."""
+        return min(self.seconds, float(os.environ.get(BUDGET) or self.seconds))
+
+    def scaled(self, full: int, least: int = 1) -> int:
+        """Steps (or examples) for the budget: `full` for the lab's own time, in proportion for less, never below `least`."""
+        return max(least, round(full * self.budget / self.seconds))
+
+    def header(self) -> Any:
+        import marimo as mo
+
+        return mo.md(
+            f"# Lab {self.id}: {self.title}\n\nTakes about **{self.seconds:.0f} seconds** of computing on two cores. "
+            "Commit to your prediction first; then run; then see."
+        )
+
+    def predict(self, question: str, *, low: float, high: float, step: float | None = None, unit: str = "") -> Any:
+        """A number to commit to. Its `value` is None until then."""
+        import marimo as mo
+
+        if not low < high:
+            raise ConfigError(f"a prediction needs low < high, not {low} and {high}")
+        middle = low + (high - low) / 2
+        slider = mo.ui.slider(low, high, step=step or (high - low) / 100, value=middle, show_value=True, full_width=True,
+                              label=f"{question}{f' ({unit})' if unit else ''}")  # fmt: skip
+        return _Committed(middle) if self.headless else slider.form(submit_button_label="Commit")
+
+    def wait_for(self, *commitments: Any) -> None:
+        """Stop the cell until every prediction is committed."""
+        import marimo as mo
+
+        missing = sum(c.value is None for c in commitments)
+        mo.stop(missing > 0, mo.callout(mo.md("Commit to your prediction above; then this runs."), kind="info"))
+
+    def compare(
+        self, name: str, value: float, *, band: tuple[float, float], below: str, above: str, guess: Any = None, unit: str = "",
+        timed: bool = False,
+    ) -> Any:  # fmt: skip
+        """The figure beside the guess and its band; `below` and `above` say what being outside usually means."""
+        import marimo as mo
+
+        guessed = None if guess is None else float(guess.value)
+        made = Compared(name=name, value=float(value), low=band[0], high=band[1], guess=guessed, unit=unit, timed=timed)
+        self.figures[name] = made
+        self._record("prediction", {"figure": name, "value": made.value, "guess": guessed})
+        told = f"**{name.replace('_', ' ')}: {made.value:.4g} {unit}**, expected {band[0]:g} to {band[1]:g}."
+        if guessed is not None:
+            away = abs(made.value - guessed) / max(abs(made.value), 1e-12)
+            told += f" You said {guessed:.4g}: {'close' if away < 0.2 else f'{100 * away:.0f} % away'}."
+        if made.inside:
+            return mo.callout(mo.md(told), kind="success")
+        why = below if made.value < band[0] else above
+        return mo.callout(mo.md(f"{told}\n\nIt is outside. {why}"), kind="warn")
+
+    def choose(self, label: str, options: Sequence[Any], *, default: Any = None) -> Any:
+        """What the learner changes: the cells that read its `value` run again."""
+        import marimo as mo
+
+        names = {str(option): option for option in options}
+        first = str(options[0] if default is None else default)
+        return mo.ui.dropdown(names, value=first, label=label)
+
+    def ask(self, name: str, question: str, options: Sequence[str]) -> Any:
+        """A question with one right answer among the options; give it to `answered`."""
+        import marimo as mo
+
+        self.answers.setdefault(name, False)
+        return _Committed(None) if self.headless else mo.ui.radio(list(options), label=question)
+
+    def answered(self, name: str, asked: Any, *, right: str, why: str) -> Any:
+        """Right or wrong, and why; nothing before an answer is chosen."""
+        import marimo as mo
+
+        given = right if self.headless else asked.value
+        if given is None:
+            return mo.md("*Choose one.*")
+        self.answers[name] = given == right
+        if given == right:
+            return mo.callout(mo.md(f"Right. {why}"), kind="success")
+        return mo.callout(mo.md("Not that one. Look at the figures above again, and choose once more."), kind="warn")
+
+    def finish(self) -> Any:
+        """The end of the lab: written to the learner's progress once everything is compared and answered right."""
+        import marimo as mo
+
+        open_questions = [name for name, right in self.answers.items() if not right]
+        if open_questions or not self.figures:
+            return mo.md("*The lab is finished when every question is answered right.*")
+        self._record("lab", {"title": self.title, **{f.name: f.value for f in self.figures.values()}})
+        return mo.callout(mo.md(f"Lab {self.id} is done. Next: `groundup roadmap --next`."), kind="success")
+
+    def _record(self, kind: Any, detail: dict[str, Any]) -> None:
+        if not self.headless:
+            from .progress import Progress
+
+            Progress().add(kind, self.id, detail)
+
+
+@dataclass
+class _Committed:
+    """A prediction or answer where nobody is there to give one."""
+
+    value: Any
+
+    def _mime_(self) -> tuple[str, str]:  # how marimo shows an object of a class it does not know
+        return "text/plain", "" if self.value is None else f"{self.value}"
+
+
+def run_headless(path: Any, *, budget_seconds: float | None = None) -> Lab:
+    """Run a lab's cells in order, without a page. What a cell raises is raised."""
+    import importlib.util
+
+    os.environ[HEADLESS] = "1"
+    if budget_seconds is not None:
+        os.environ[BUDGET] = str(budget_seconds)
+    try:
+        spec = importlib.util.spec_from_file_location(f"lab_{path.stem}", path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        module.app.run()
+        lab = Lab.current
+        if not isinstance(lab, Lab):
+            raise ConfigError(f"{path} made no Lab, so it has no figures")
+        return lab
+    finally:
+        os.environ.pop(HEADLESS, None)
+        os.environ.pop(BUDGET, None)
