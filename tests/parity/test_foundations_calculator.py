@@ -14,7 +14,15 @@ from groundup.foundations.calculator import MAX_DEPTH, CalculatorError, calculat
 pytestmark = pytest.mark.row("0.5")
 
 SEED = int.from_bytes(os.urandom(4))
-FUNCTIONS = {"sqrt": math.sqrt, "abs": abs, "sin": math.sin, "exp": math.exp, "max": max, "floor": math.floor}
+
+
+def real_abs(x: float) -> float:
+    if isinstance(x, complex):
+        raise TypeError
+    return abs(x)
+
+
+FUNCTIONS = {"sqrt": math.sqrt, "abs": real_abs, "sin": math.sin, "exp": math.exp, "max": max, "floor": math.floor}
 
 
 def random_expression(rng: random.Random, depth: int) -> str:
