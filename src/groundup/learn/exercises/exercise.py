@@ -121,6 +121,16 @@ class Exercise:
         return self.id.rstrip("abcdefghijklmnopqrstuvwxyz")
 
 
+def drive_calling(entry: str, *names: str) -> str:
+    """The `drive` of a plain function: calls it with those inputs of the case, in order; the output is named result."""
+    return f"def drive(solution, case):\n    return {{'result': solution.{entry}({', '.join(f'case[{n!r}]' for n in names)})}}\n"
+
+
+def result(function: Callable[[Case], Any]) -> Callable[[Case], Outputs]:
+    """A function of a case as the outputs of `drive_calling`."""
+    return lambda case: {"result": function(case)}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     """What the grader says of one file."""

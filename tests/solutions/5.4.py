@@ -1,4 +1,4 @@
-"""wrong: heads are reshaped, not transposed"""
+"""Attention, right."""
 
 import math
 
@@ -18,11 +18,11 @@ class MyAttention(nn.Module):
         b, t, d = x.shape
 
         def heads(y):
-            return y.reshape(b, self.num_heads, t, self.head_dim)
+            return y.view(b, t, self.num_heads, self.head_dim).transpose(1, 2)
 
         q, k, v = heads(self.q_proj(x)), heads(self.k_proj(x)), heads(self.v_proj(x))
         scores = q @ k.transpose(-1, -2) / math.sqrt(self.head_dim)
         late = torch.triu(torch.ones(t, t, dtype=torch.bool), diagonal=1)
         weights = torch.softmax(scores.masked_fill(late, -math.inf), dim=-1)
-        y = (weights @ v).reshape(b, t, d)
+        y = (weights @ v).transpose(1, 2).reshape(b, t, d)
         return self.o_proj(y), state
