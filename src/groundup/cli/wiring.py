@@ -29,6 +29,7 @@ STAGES = {
     "table": "groundup.data.table:TableStage",
     "describe": "groundup.data.describe:DescribeStage",
     "fit_table": "groundup.train.classic.tables:FitTableStage",
+    "explore": "groundup.train.classic.explore:ExploreStage",
     "images": "groundup.data.images:ImagesStage",
     "decoder": "groundup.models.stages:DecoderStage",
     "recurrent": "groundup.models.stages:RecurrentStage",
