@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -20,3 +21,11 @@ def shared_data() -> Path:
     if not (path / "README.md").is_file():
         pytest.skip(f"real data sets are not at {path}; set GROUNDUP_SHARED_DATA to the folder that holds them")
     return path
+
+
+@pytest.fixture
+def draw() -> np.random.Generator:
+    """Fresh random numbers each time; the printed seed brings a failed case back."""
+    seed = int.from_bytes(os.urandom(4), "big")
+    print("seed", seed)
+    return np.random.default_rng(seed)
