@@ -14,6 +14,7 @@ from ..core.errors import GroundupError
 
 VERBS = {
     "run": "Run a recipe: every stage that is not done yet, to a report.",
+    "search": "Look for a recipe's best settings: grid, random or Bayesian.",
     "train": "Run a recipe up to its last training stage.",
     "eval": "Score any model on any text, or show a run's evaluation.",
     "chat": "Talk to a model in the terminal.",

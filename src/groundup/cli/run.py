@@ -24,6 +24,7 @@ def recipe_options(function: Any) -> Any:
             click.option(
                 "--out", type=click.Path(path_type=Path), help="Run directory. Default: runs/<recipe's name>."
             ),
+            click.option("--only", metavar="STAGE", help="Run this stage and what it reads, and no other."),
             click.option("--budget", help="Scale the recipe's time budget: 3m, 90s, 1h."),
             click.option("--dry-run", is_flag=True, help="Check everything, say what would run, run nothing."),
             click.option("--print", "print_only", is_flag=True, help="Print the resolved recipe as YAML and stop."),
@@ -39,6 +40,7 @@ def execute(
     overrides: tuple[str, ...],
     swaps: tuple[str, ...],
     out: Path | None,
+    only: str | None,
     budget: str | None,
     dry_run: bool,
     print_only: bool,
@@ -48,10 +50,12 @@ def execute(
 ) -> None:
     from dataclasses import replace
 
-    from ..core.recipe import load_recipe, run_recipe, stage_plan
+    from ..core.recipe import load_recipe, only_stage, run_recipe, stage_plan
     from .wiring import STAGES, open_model
 
     loaded = load_recipe(recipe, STAGES, overrides=overrides, swaps=swaps, budget=budget)
+    if only is not None:
+        loaded = only_stage(loaded, only)
     if only_training:
         names = list(loaded.stages)
         trained = [i for i, name in enumerate(names) if getattr(loaded.stages[name], "type", "") == "train"]

@@ -19,7 +19,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -231,6 +231,17 @@ def _parse_stage(key: str, value: Any, table: StageTable, earlier: list[str]) ->
             raise ConfigError(f"reads stage {needed!r}, which is not written before it", path=key,
                               hint=did_you_mean(needed, earlier))  # fmt: skip
     return stage
+
+
+def only_stage(recipe: Recipe, name: str) -> Recipe:
+    """The recipe with one stage and those that it reads. ConfigError when there is no such stage."""
+    if name not in recipe.stages:
+        raise ConfigError(f"the recipe has no stage {name!r}", hint=did_you_mean(name, list(recipe.stages)))
+    needed = {name}
+    for other in reversed(list(recipe.stages)):
+        if other in needed:
+            needed.update(recipe.stages[other].inputs())
+    return replace(recipe, stages={other: stage for other, stage in recipe.stages.items() if other in needed})
 
 
 def stage_keys(recipe: Recipe) -> dict[str, str]:

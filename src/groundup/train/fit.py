@@ -64,7 +64,7 @@ class FitStage:
     """Learn from the first training examples only."""
     optimizer: OptimizerNode = AdamWConfig(weight_decay=0.0)
     schedule: ScheduleNode = ScheduleConfig(shape="constant", warmup_fraction=0.0)
-    precision: PrecisionConfig = PrecisionConfig(dtype="float32", compile="off")
+    precision: PrecisionConfig = PrecisionConfig()
     batch_size: int = 64
     num_epochs: float | None = None
     num_steps: int | None = None

@@ -16,6 +16,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from ...core.errors import ConfigError
+from ...nn.init import GAINS, initialise
 from ...nn.linear import Linear
 from .parts import Activation, NormName, activation, image_norm, vector_norm
 from .shapes import Pictures, a_share, at_least_one
@@ -102,6 +103,7 @@ class MLP(nn.Module):
             size = config.hidden_size
         self.hidden = nn.Sequential(*layers)
         self.score = Linear(size, shape.num_labels)
+        initialise(self, "he_uniform", gain=GAINS.get(config.activation, 1.0))
 
     def forward(self, x: Tensor) -> Tensor:
         scores: Tensor = self.score(self.hidden(x.flatten(1)))
@@ -133,6 +135,7 @@ class CNN(nn.Module):
             nn.Dropout(config.dropout),
         )
         self.score = Linear(config.hidden_size, shape.num_labels)
+        initialise(self, "he_uniform", gain=GAINS.get(config.activation, 1.0))
 
     def forward(self, x: Tensor) -> Tensor:
         scores: Tensor = self.score(self.hidden(self.features(x).flatten(1)))
@@ -183,6 +186,7 @@ class ResNet(nn.Module):
             blocks += [*image_norm(config.norm, channels), nn.ReLU()]
         self.blocks = nn.Sequential(*blocks)
         self.score = Linear(channels, shape.num_labels)
+        initialise(self, "he_normal")
 
     def forward(self, x: Tensor) -> Tensor:
         scores: Tensor = self.score(self.blocks(self.stem(x)).mean((2, 3)))

@@ -138,7 +138,9 @@ class TextCNN(nn.Module):
         )  # windows that begin further on than `end - size` belong to longer rows of the batch
         found, first = [], 0
         for size, bias in zip(self.window_sizes, self.bias, strict=True):
-            places = shares[..., first : first + size * self.num_filters].reshape(*shares.shape[:2], size, self.num_filters)
+            places = shares[..., first : first + size * self.num_filters].reshape(
+                *shares.shape[:2], size, self.num_filters
+            )
             first += size * self.num_filters
             count = shares.shape[1] - size + 1
             values = places[:, :count, 0]
