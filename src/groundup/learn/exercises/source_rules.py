@@ -53,8 +53,6 @@ def _found(tree: ast.AST, exercise: Exercise) -> Iterator[str]:
                         yield f"{where}{name} is an inside of Python or of a package, which a component does not need"
                 elif name in ("ops", "library", "compile", "load", "save", "ctypeslib", "cpp_extension"):
                     yield f"{where}.{name} is not needed for a component, and is not let through"
-            case ast.Name(id=name) if name in denied:
-                yield f"{where}{name} does what this exercise asks you to write"
             case ast.Name(id=name) if name in _BUILTINS or (name.startswith("__") and name != "__name__"):
                 yield f"{where}{name} is not needed for a component, and is not let through"
             case ast.Call(func=ast.Name(id="getattr" | "hasattr"), args=[_, second, *_]):
@@ -68,6 +66,8 @@ def _import(where: str, name: str, allowed: set[str] | frozenset[str], denied: s
     top, *rest = name.split(".")
     if top == "groundup":
         yield f"{where}groundup is what the solution is compared with; it cannot be imported here"
+    elif rest[-1:] == ["*"]:
+        yield f"{where}import what you use by its name, not *"
     elif top not in allowed:
         yield f"{where}{top} cannot be imported here; there are {', '.join(sorted(allowed - {'__future__'}))}"
     elif any(part in denied for part in rest):
