@@ -104,7 +104,7 @@ class GoodTuring:
     def estimate(self, trie: NGramTrie) -> Estimates:
         here = trie.nodes(trie.order)
         seen = trie.count[here]
-        discounts, facts = good_turing_discounts(_predicted(trie, trie.order), self.method, self.cutoff)
+        discounts, facts = _good_turing(trie, trie.order, self.method, self.cutoff)
         factor = np.ones(len(trie.count))
         factor[here] = discounts[np.minimum(seen, len(discounts) - 1)]
         prob, left = _discounted(trie, factor)
@@ -124,29 +124,43 @@ class Katz:
     method: Literal["turing", "simple"] = "turing"
     cutoff: int = 5
     """Counts above it are trusted (Katz 1987: 5)."""
+    min_counts: tuple[int, ...] = (1, 1, 2)
+    """Of each order, the last for all higher ones: rarer n-grams are taken as unseen. Those of three and more units seen once are
+    worth next to nothing by Good-Turing, and less than what their shorter forms say (SRILM's default too)."""
     type: Literal["katz"] = "katz"
+
+    def __post_init__(self) -> None:
+        if not self.min_counts or min(self.min_counts) < 1:
+            raise ConfigError(f"must be numbers of at least 1, not {list(self.min_counts)}", path="min_counts")
 
     def estimate(self, trie: NGramTrie) -> Estimates:
         factor = np.ones(len(trie.count))
         facts: dict[str, Any] = {}
         for order in range(1, trie.order + 1):
             here = trie.nodes(order)
-            discounts, found = good_turing_discounts(_predicted(trie, order), self.method, self.cutoff)
-            factor[here] = discounts[np.minimum(trie.count[here], len(discounts) - 1)]
+            discounts, found = _good_turing(trie, order, self.method, self.cutoff)
+            least = self.min_counts[min(order, len(self.min_counts)) - 1]
+            factor[here] = discounts[np.minimum(trie.count[here], len(discounts) - 1)] * (trie.count[here] >= least)
             facts |= {
                 f"order_{order}": found["discounts"],
                 **({f"note_{order}": found["note"]} if "note" in found else {}),
             }
         prob, left = _discounted(trie, factor)
         prob = _spread_unseen(trie, prob, left[0])
-        below = 1 - trie.over_children(prob[trie.suffix])
-        below[0] = 1.0
-        whole = below <= _NOTHING_LEFT  # every unit was seen: nothing may be left
-        prob = np.where(
-            (whole & (left < 1))[trie.parent] & (trie.parent > 0), _share(prob, (1 - left)[trie.parent]), prob
-        )
-        weight = np.where(whole, 0.0, left / np.where(whole, 1.0, below))
-        return Estimates(prob, np.where(trie.num_children > 0, weight, 1.0), facts)
+        left[0] = 0.0
+        weight = np.ones(len(prob))
+        for order in range(2, trie.order + 1):
+            # Lower orders are whole by now, so that what is unseen here can take its share of theirs.
+            here, contexts = trie.nodes(order), trie.nodes(order - 1)
+            parent = trie.parent[here] - contexts.start
+            lower, seen = prob[trie.suffix[here]], prob[here] > 0
+            size = contexts.stop - contexts.start
+            below = 1 - np.bincount(parent, weights=lower * seen, minlength=size)
+            whole = below <= _NOTHING_LEFT  # every unit was seen: nothing may be left
+            kept = np.where(whole & (left[contexts] < 1), _share(np.ones(size), 1 - left[contexts]), 1.0)
+            weight[contexts] = np.where(whole, 0.0, left[contexts] / np.where(whole, 1.0, below))
+            prob[here] = np.where(seen, prob[here] * kept[parent], weight[contexts][parent] * lower)
+        return Estimates(prob, weight, facts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,11 +284,13 @@ def _alone(trie: NGramTrie, prob: np.ndarray, weight: np.ndarray, facts: Mapping
 
 
 def _discounted(trie: NGramTrie, factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """[G] factor * r / total of the context, and [G] what that leaves of each context; more than nothing where units are unseen."""
+    """[G] factor * r / total of the context, and [G] what that leaves of each context: more than nothing where units are unseen,
+    all where none was seen.
+    """
     totals = trie.over_children(trie.count)
     kept = factor * trie.count
     left = 1 - _share(trie.over_children(kept), totals)
-    stuck = (left <= _NOTHING_LEFT) & (trie.num_children < trie.vocab_size) & (totals > 0)
+    stuck = (left <= _NOTHING_LEFT) & (trie.over_children(kept > 0) < trie.vocab_size) & (totals > 0)
     totals = totals + stuck
     return _share(kept, totals[trie.parent]), 1 - _share(trie.over_children(kept), totals)
 
@@ -291,10 +307,16 @@ def _spread_unseen(trie: NGramTrie, prob: np.ndarray, left: float) -> np.ndarray
     return prob
 
 
-def _predicted(trie: NGramTrie, order: int) -> np.ndarray:
-    """Counts of one order, without the beginning."""
+def _good_turing(
+    trie: NGramTrie, order: int, method: Literal["turing", "simple"], cutoff: int
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """The factors of one order's counts, and facts."""
     counts = trie.count[trie.nodes(order)]
-    return counts[:-1] if order == 1 else counts
+    if order == 1:
+        counts = counts[:-1]  # without the beginning
+        if counts.all():
+            return np.ones(2), {"discounts": [], "note": "no unit is unseen, so nothing is discounted"}
+    return good_turing_discounts(counts, method, cutoff)
 
 
 def _counts_of_counts(trie: NGramTrie, counts: np.ndarray, order: int, most: int) -> np.ndarray:
