@@ -129,7 +129,7 @@ def test_made_sentences_follow_their_grammar() -> None:
             "beau homme",
             "de enfants",
         ):
-            assert wrong not in theirs, (english, french)
+            assert f" {wrong}" not in f" {theirs}", (english, french)
         assert theirs.endswith(".") and "  " not in theirs
     said = dict(pairs)
     assert any("près du" in french for french in said.values())
