@@ -7,7 +7,10 @@ nodes only: there is no Markdown or HTML to escape from. A model without a chat 
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -46,6 +49,22 @@ def add_page(app: FastAPI, service: Service) -> None:
         _Page(service).build()
 
     ui.run_with(app, tailwind=False, show_welcome_message=False, reconnect_timeout=10.0)
+    start = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
+        async with AsyncExitStack() as running:
+            # To find its server, which only its own `shutdown` needs, NiceGUI asks every object that the collector knows for
+            # its class. One that answers with an error stops the start, one that warns (torch.distributed.reduce_op) shows
+            # the user a stranger's warning. Frozen objects are not asked.
+            gc.freeze()
+            try:
+                state = await running.enter_async_context(start(app))
+            finally:
+                gc.unfreeze()
+            yield state
+
+    app.router.lifespan_context = lifespan
 
 
 @lru_cache
