@@ -78,7 +78,7 @@ def solve(a: Array, b: Array) -> Array:
     """x of a x = b: [N, N], [N] or [N, K]. DataError where a has no inverse."""
     factors, order, _ = lu(a)
     size = float(np.max(np.abs(factors), initial=0.0))
-    if np.any(np.abs(np.diag(factors)) <= len(a) * _EPSILON * size):
+    if np.any(np.abs(np.diag(factors)) <= 8 * len(a) * _EPSILON * size):
         raise DataError(f"the {len(a)} x {len(a)} matrix is singular: a row is a combination of others",
                         hint="use least squares, or leave the dependent rows out")  # fmt: skip
     made: Array = _substitute(factors, _plain(b.reshape(len(b), -1)[order]))
