@@ -9,7 +9,7 @@ Letters: N texts, D terms, K labels, K' = 1 for two labels, else K.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ class TextMethod:
 
     features: TextFeatures = TextFeatures()
     model: ModelNode = NaiveBayes()
+    mean_of: tuple[str, ...] = ()
+    """Instead of both: the mean of the scores of these other methods, each divided by its temperature."""
 
     def __post_init__(self) -> None:
         presence = isinstance(self.model, NaiveBayesSVM) or getattr(self.model, "event", "") == "bernoulli"
@@ -76,19 +78,14 @@ def fit_temperature(scores: Array, y: Array) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class TextClassifier:
-    """groundup.core.protocols.Predictor."""
+class ScoredTexts:
+    """Features and a model over them."""
 
     features: FittedFeatures
     model: Any
     """With scores(x) -> [N, K']: coef and intercept, or a kernel's margins."""
-    labels: tuple[str, ...]
     temperature: float = 1.0
-    summary: str = ""
-
-    @property
-    def facts(self) -> PredictorFacts:
-        return PredictorFacts(kind=KIND, input="text", labels=self.labels, summary=self.summary)
+    """What its scores are divided by where several are averaged."""
 
     def scores(self, texts: Sequence[str]) -> Array:
         """[N, K']"""
@@ -99,6 +96,25 @@ class TextClassifier:
         """[N, K'] of texts whose terms are counted over the same columns as those it was fitted on."""
         scores: Array = self.model.scores(self.features.choose(counted))
         return scores
+
+
+@dataclass(frozen=True, eq=False)
+class TextClassifier:
+    """groundup.core.protocols.Predictor."""
+
+    parts: tuple[ScoredTexts, ...]
+    """One, or several whose scores are averaged."""
+    labels: tuple[str, ...]
+    temperature: float = 1.0
+    summary: str = ""
+
+    @property
+    def facts(self) -> PredictorFacts:
+        return PredictorFacts(kind=KIND, input="text", labels=self.labels, summary=self.summary)
+
+    def scores(self, texts: Sequence[str]) -> Array:
+        """[N, K']"""
+        return mean_scores([part.scores(texts) for part in self.parts], [part.temperature for part in self.parts])
 
     def predict(self, inputs: Sequence[Any]) -> list[Prediction]:
         for number, text in enumerate(inputs, start=1):
@@ -114,72 +130,90 @@ class TextClassifier:
         ]
 
     def telling_terms(self, count: int = _TOLD_TERMS) -> dict[str, list[tuple[str, float]]]:
-        """Of each label, the terms that speak most for it, with their weights; {} where the model has no weights of terms."""
-        if isinstance(self.model, KernelMargins):
+        """Of each label, the terms that speak most for it, with their weights, by the first part; {} where it has no weights of terms."""
+        if isinstance(self.parts[0].model, KernelMargins):
             return {}
-        coef = self.model.coef
+        coef, terms = self.parts[0].model.coef, self.parts[0].features.terms
         rows = np.concatenate([-coef, coef]) if len(coef) == 1 else coef - coef.mean(0)
         told = {}
         for label, row in zip(self.labels, rows, strict=True):
             best = np.argsort(-row, kind="stable")[:count]
-            told[label] = [(self.features.terms[i], float(row[i])) for i in best if row[i] > 0]
+            told[label] = [(terms[i], float(row[i])) for i in best if row[i] > 0]
         return told
 
     def save(self, directory: Path) -> None:
-        arrays = {"idf": self.features.idf, "intercept": self.model.intercept, "coef": self.model.coef}
-        config: dict[str, Any] = {}
-        if isinstance(self.model, KernelMargins):
-            support = self.model.support
-            assert isinstance(support, CSR)
-            arrays |= {
-                "support.data": support.data,
-                "support.indices": support.indices,
-                "support.indptr": support.indptr,
-            }
-            config = {"gamma": self.model.gamma}
-        save_predictor(
-            directory,
-            KIND,
-            {
-                "summary": self.summary,
-                "labels": list(self.labels),
-                "features": to_plain(self.features.features),
-                "temperature": self.temperature,
-                **config,
-                "terms": list(self.features.terms),
-            },
-            arrays,
-        )
+        config: list[dict[str, Any]] = []
+        arrays: dict[str, Array] = {}
+        for number, part in enumerate(self.parts):
+            features, model = part.features, part.model
+            named = {"idf": features.idf, "intercept": model.intercept, "coef": model.coef}
+            config.append(
+                {
+                    "features": to_plain(features.features),
+                    "temperature": part.temperature,
+                    "terms": list(features.terms),
+                }
+            )
+            if isinstance(model, KernelMargins):
+                support = model.support
+                assert isinstance(support, CSR)
+                named |= {
+                    "support.data": support.data,
+                    "support.indices": support.indices,
+                    "support.indptr": support.indptr,
+                }
+                config[-1]["gamma"] = model.gamma
+            arrays |= {f"{number}.{name}": value for name, value in named.items()}
+        facts = {"summary": self.summary, "labels": list(self.labels), "temperature": self.temperature}
+        save_predictor(directory, KIND, {**facts, "parts": config}, arrays)
 
 
-def fit_text_classifier(method: TextMethod, counted: CountedTexts, y: Array, labels: tuple[str, ...]) -> TextClassifier:
-    """counted: the training texts; y int [N], numbers of `labels`. Its temperature is 1 until held-out scores say otherwise."""
+def mean_scores(scores: Sequence[Array], temperatures: Sequence[float]) -> Array:
+    """[N, K'] each"""
+    mean: Array = np.mean([one / temperature for one, temperature in zip(scores, temperatures, strict=True)], axis=0)
+    return mean
+
+
+def fit_scores(method: TextMethod, counted: CountedTexts, y: Array, num_labels: int) -> ScoredTexts:
+    """counted: the training texts; y int [N]."""
     features = method.features.fit(counted)
     model = load_user_part(method.model)(**method.model.args) if isinstance(method.model, Use) else method.model
-    return TextClassifier(features, model.fit(features.choose(counted), y, len(labels)), labels)
+    return ScoredTexts(features, model.fit(features.choose(counted), y, num_labels))
 
 
 def load_text_classifier(directory: Path) -> TextClassifier:
     config, arrays = read_predictor(directory, KIND)
     try:
-        features = parse(TextFeatures, config["features"], path="features")
-        terms, labels = config["terms"], tuple(config["labels"])
-        coef, intercept = arrays["coef"], arrays["intercept"]
-        if "gamma" in config:
-            support = CSR(arrays["support.data"], arrays["support.indices"], arrays["support.indptr"], len(terms))
-            model: Any = KernelMargins(support, coef, intercept, config["gamma"])
-            fits = len(support) == len(coef)
-        else:
-            model, fits = LinearMargins(coef, intercept), coef.shape[1] == len(terms)
-        if not (
-            fits and len(arrays["idf"]) == len(terms) and len(intercept) == (1 if len(labels) == 2 else len(labels))
-        ):
-            raise ValueError("the arrays are not as long as the list of terms")
-        temperature = float(config["temperature"])
+        labels = tuple(config["labels"])
+        parts = tuple(
+            _part(
+                part,
+                {name: arrays[name] for name in arrays if name.startswith(f"{number}.")},
+                f"{number}.",
+                len(labels),
+            )
+            for number, part in enumerate(config["parts"])
+        )
+        if not parts or not labels:
+            raise ValueError("it has no parts or no labels")
+        return TextClassifier(parts, labels, float(config["temperature"]), str(config.get("summary", "")))
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise ArtifactError(
             f"{directory} holds no whole text classifier: {error}", hint="run its recipe again"
         ) from None
-    return TextClassifier(
-        FittedFeatures(features, terms, arrays["idf"]), model, labels, temperature, str(config.get("summary", ""))
-    )
+
+
+def _part(config: Mapping[str, Any], arrays: Mapping[str, Array], prefix: str, num_labels: int) -> ScoredTexts:
+    features, terms = parse(TextFeatures, config["features"], path="features"), config["terms"]
+    coef, intercept = arrays[f"{prefix}coef"], arrays[f"{prefix}intercept"]
+    if "gamma" in config:
+        data, indices, indptr = (arrays[f"{prefix}support.{name}"] for name in ("data", "indices", "indptr"))
+        support = CSR(data, indices, indptr, len(terms))
+        model: Any = KernelMargins(support, coef, intercept, config["gamma"])
+        whole = len(support) == len(coef) and indices.max(initial=0) < len(terms) and coef.shape[1] == len(intercept)
+    else:
+        model, whole = LinearMargins(coef, intercept), coef.shape == (len(intercept), len(terms))
+    idf = arrays[f"{prefix}idf"]
+    if not (whole and len(idf) == len(terms) and len(intercept) == (1 if num_labels == 2 else num_labels)):
+        raise ValueError("its arrays are not as long as its list of terms")
+    return ScoredTexts(FittedFeatures(features, terms, idf), model, float(config["temperature"]))

@@ -46,18 +46,18 @@ _SHOP = {
         i have had {it} for {digits1} weeks | {it} replaces one from last year""",
 }
 _OPINIONS = {
-    "positive": """{part} {is} {very} {good} | {it} {is} {good} and {good} | {it} {good_deed} | {it} {is} {not} {bad}
-            {it} {is} {not} {bad} or {bad}
-        {part} {is} {good}, and {it} {good_deed} | though {part} {is} {bad}, {it} {good_deed}
-            {part} may be {bad}, but {it} {is} {very} {good}
-        for all that is {bad} about {part}, {it} {is} {good} | i expected something {bad}; {it} {is} {good}
-            no one could call {it} {bad}""",
-    "negative": """{part} {is} {very} {bad} | {it} {is} {bad} and {bad} | {it} {bad_deed} | {it} {is} {not} {good}
-            {it} {is} {not} {good} or {good}
-        {part} {is} {bad}, and {it} {bad_deed} | though {part} {is} {good}, {it} {bad_deed}
-            {part} may be {good}, but {it} {is} {very} {bad}
-        for all that is {good} about {part}, {it} {is} {bad} | i expected something {good}; {it} {is} {bad}
-            no one could call {it} {good}""",
+    "straight_positive": """{part} {is} {very} {good} | {it} {is} {good} and {good} | {it} {good_deed} | {part} {is} {good}, and {it} {good_deed}
+        {it} {is} {very} {good}, {part} {is} {good} | {good} and {good}: {it} {good_deed}""",
+    "straight_negative": """{part} {is} {very} {bad} | {it} {is} {bad} and {bad} | {it} {bad_deed} | {part} {is} {bad}, and {it} {bad_deed}
+        {it} {is} {very} {bad}, {part} {is} {bad} | {bad} and {bad}: {it} {bad_deed}""",
+    "turned_positive": """{it} {is} {not} {bad} | {it} {is} {not} {bad} or {bad} | though {part} {is} {bad}, {it} {good_deed}
+        {part} may be {bad}, but {it} {is} {very} {good} | for all that is {bad} about {part}, {it} {is} {good} | no one could call {it} {bad}
+        i expected something {bad}; {it} {is} {good}""",
+    "turned_negative": """{it} {is} {not} {good} | {it} {is} {not} {good} or {good} | though {part} {is} {good}, {it} {bad_deed}
+        {part} may be {good}, but {it} {is} {very} {bad} | for all that is {good} about {part}, {it} {is} {bad} | no one could call {it} {good}
+        i expected something {good}; {it} {is} {bad}""",
+    "positive": "{straight_positive}|{straight_positive}|{straight_positive}|{turned_positive}|{turned_positive}",
+    "negative": "{straight_negative}|{straight_negative}|{straight_negative}|{turned_negative}|{turned_negative}",
     "neutral": """{fact} | {fact}; {fact} | {part} {is} {good}, {part} {is} {bad} | some find {it} {good}, others {bad}
         {it} {is} neither {good} nor {bad} | {fact}, and {part} {is} as expected""",
 }

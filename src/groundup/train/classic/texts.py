@@ -28,11 +28,13 @@ from ...foundations.naive_bayes import NaiveBayes, NaiveBayesSVM
 from ...foundations.sparse import Array
 from ...foundations.svm import LinearSVM
 from ...foundations.text_classifier import (
+    ScoredTexts,
     TextClassifier,
     TextMethod,
+    fit_scores,
     fit_temperature,
-    fit_text_classifier,
     labels_of,
+    mean_scores,
     probabilities_of,
 )
 from ..label_figures import Labelling, bars, calibration_plot, comparison, confusion_plot, mistakes_table, roc_plot
@@ -71,6 +73,13 @@ class ClassifyTextStage:
             raise ConfigError("names no method", path="methods")
         if BASELINE in self.methods:
             raise ConfigError(f"{BASELINE!r} is the baseline that is always there", path="methods")
+        for name, method in self.methods.items():
+            before = list(self.methods)[: list(self.methods).index(name)]
+            unknown = [other for other in method.mean_of if other not in before or self.methods[other].mean_of]
+            if unknown:
+                raise ConfigError(
+                    f"{unknown[0]!r} is no method before it with features of its own", path=f"methods.{name}.mean_of"
+                )
         if self.save is not None and self.save not in self.methods:
             raise ConfigError(f"{self.save!r} is none of {', '.join(self.methods)}", path="save")
         if not 0 <= self.max_blocked < 1:
@@ -88,9 +97,11 @@ class ClassifyTextStage:
         fitted: dict[str, TextClassifier] = {}
         with context.progress.task("methods", total=len(self.methods)) as bar:
             for name, method in self.methods.items():
-                held_out[name], fitted[name], test = data.try_out(name, method)
-                if test is not None:
-                    tested[name] = test
+                held_out[name], fitted[name] = data.try_out(name, method)
+                if data.test_texts:
+                    tested[name] = data.labelling(
+                        fitted[name].scores(data.test_texts), fitted[name].temperature, data.test_y
+                    )
                 bar.advance()
         figures = {name: one.figures(self.max_blocked) for name, one in held_out.items()}
         chosen = self.save or max(self.methods, key=lambda name: figures[name][self.choose_by])
@@ -156,6 +167,8 @@ class _Data:
         )
         self.positive = self._positive(stage.positive)
         self._counted: dict[Any, CountedTexts] = {}
+        self._held_out: dict[str, Array] = {}
+        self._parts: dict[str, ScoredTexts] = {}
 
     def _positive(self, wanted: str | None) -> int | None:
         if wanted is not None and (len(self.labels) != 2 or wanted not in self.labels):
@@ -171,7 +184,7 @@ class _Data:
             self._counted[features.counting] = count_terms(features, self.texts)
         return self._counted[features.counting]
 
-    def _labelling(self, scores: Array, temperature: float, wanted: Array, **more: Any) -> Labelling:
+    def labelling(self, scores: Array, temperature: float, wanted: Array, **more: Any) -> Labelling:
         return Labelling(labels=self.labels, wanted=wanted, given=labels_of(scores), positive=self.positive,
                          probabilities=probabilities_of(scores, temperature), **more)  # fmt: skip
 
@@ -179,24 +192,38 @@ class _Data:
         given = np.full(len(self.y), np.bincount(self.y).argmax())
         return Labelling(labels=self.labels, wanted=self.y, given=given, positive=self.positive, folds=self.folds)
 
-    def try_out(self, name: str, method: TextMethod) -> tuple[Labelling, TextClassifier, Labelling | None]:
-        """(held-out labels of all folds, the classifier of all rows, its labels of the test split)"""
+    def try_out(self, name: str, method: TextMethod) -> tuple[Labelling, TextClassifier]:
+        """What was said of each text by a classifier that had not seen it, and the classifier that has learnt from all of them."""
         started = time.perf_counter()
+        if method.mean_of:
+            scores, parts = self._means(method.mean_of), tuple(self._parts[other] for other in method.mean_of)
+        else:
+            scores, part = self._scores(method)
+            self._held_out[name], self._parts[name] = scores, replace(part, temperature=fit_temperature(scores, self.y))
+            parts = (part,)
+        temperature = fit_temperature(scores, self.y)
+        held_out = self.labelling(scores, temperature, self.y, folds=self.folds, seconds=time.perf_counter() - started)
+        summary = f"{name}: {' or '.join(self.labels)}, learnt from {len(self.y):,} texts"
+        return held_out, TextClassifier(parts, self.labels, temperature, summary)
+
+    def _scores(self, method: TextMethod) -> tuple[Array, ScoredTexts]:
+        """Held-out scores [N, K'] of all folds, and what was fitted to all texts."""
         counted = self.counted(method.features)
         scores = np.empty((len(self.y), 1 if len(self.labels) == 2 else len(self.labels)))
         for fold in range(self.num_folds):
             train = self.folds != fold
-            classifier = fit_text_classifier(method, counted.rows(train), self.y[train], self.labels)
-            scores[~train] = classifier.scores_of(counted.rows(~train))
-        temperature = fit_temperature(scores, self.y)
-        seconds = time.perf_counter() - started
-        held_out = self._labelling(scores, temperature, self.y, folds=self.folds, seconds=seconds)
-        classifier = fit_text_classifier(method, counted, self.y, self.labels)
-        summary = f"{name}: {' or '.join(self.labels)}, learnt from {len(self.y):,} texts"
-        classifier = replace(classifier, temperature=temperature, summary=summary)
-        if not self.test_texts:
-            return held_out, classifier, None
-        return held_out, classifier, self._labelling(classifier.scores(self.test_texts), temperature, self.test_y)
+            fitted = fit_scores(method, counted.rows(train), self.y[train], len(self.labels))
+            scores[~train] = fitted.scores_of(counted.rows(~train))
+        return scores, fit_scores(method, counted, self.y, len(self.labels))
+
+    def _means(self, names: Sequence[str]) -> Array:
+        """[N, K'] means of the held-out scores of other methods; the temperatures for a fold come from the other folds."""
+        made = np.empty_like(self._held_out[names[0]])
+        for fold in range(self.num_folds):
+            there, rest = self.folds == fold, self.folds != fold
+            temperatures = [fit_temperature(self._held_out[name][rest], self.y[rest]) for name in names]
+            made[there] = mean_scores([self._held_out[name][there] for name in names], temperatures)
+        return made
 
 
 def _labels(directory: Path, rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
