@@ -6,6 +6,7 @@ Time is asserted as what the sandbox counts (CPU seconds of the rendering thread
 
 from __future__ import annotations
 
+import gc
 import time
 import tracemalloc
 
@@ -18,6 +19,7 @@ from groundup.tokenizers.chat_template import (
     ChatTemplate,
     load_chat_template,
 )
+from groundup.tokenizers.jinja_sandbox import Budget, LimitExceeded
 
 pytestmark = [pytest.mark.row("8.2"), pytest.mark.faults]
 
@@ -272,6 +274,32 @@ def test_a_stopped_rendering_leaves_the_next_one_its_whole_budget():
         with pytest.raises(TokenizerError, match="stopped"):
             bomb.render(MESSAGES)
         assert good.render(MESSAGES) == expected
+
+
+def test_a_full_collection_is_not_the_templates_time():
+    """Else a server with much loaded stops an honest template where the collector's turn falls into its rendering."""
+
+    def spend() -> None:
+        for _ in range(1000):
+            budget.step()
+
+    gc.disable()  # none but ours
+    try:
+        budget = Budget(steps=10**6, chars=10**6, seconds=0.0)
+        with pytest.raises(LimitExceeded, match="more than 0 ms"):
+            spend()
+        budget = Budget(steps=10**6, chars=10**6, seconds=0.05)
+        while time.thread_time() < budget.deadline:
+            pass
+        gc.collect()
+        spend()
+        while time.thread_time() < budget.deadline:
+            pass
+        gc.collect()  # a template that makes many objects brings more of them about: they do not keep it alive
+        with pytest.raises(LimitExceeded, match="more than 50 ms"):
+            spend()
+    finally:
+        gc.enable()
 
 
 MALFORMED = [

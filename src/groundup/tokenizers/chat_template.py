@@ -24,7 +24,8 @@ MAX_SOURCE_CHARS = 200_000
 MAX_STEPS = 400_000
 MAX_OUTPUT_CHARS = 1_000_000
 MAX_SECONDS = 0.2
-"""CPU time of a rendering. An ordinary one takes 0.3 ms; one operation on the largest values takes up to 50 ms more."""
+"""CPU time of a rendering, full garbage collections left out. An ordinary one takes 0.3 ms; one operation on the largest values
+takes up to 50 ms more."""
 
 DEFAULT_SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
