@@ -25,6 +25,7 @@ from ..core.recipe import StageContext
 from ..core.tracking import METRICS, JsonlTracker, read_lines
 from ..data.card import read_card
 from ..models.networks import NetworkNode
+from ..nn.init import Scheme, initialise
 from ..objectives.sources import ChatSource
 from .checkpoint import Checkpoints
 from .early_stopping import EarlyStoppingConfig
@@ -62,6 +63,8 @@ class FitStage:
     """Trainings from different random numbers; the first one's network is saved."""
     limit: int | None = None
     """Learn from the first training examples only."""
+    init: Scheme | None = None
+    """Initial weights (groundup.nn.init); None: every layer's own way."""
     optimizer: OptimizerNode = AdamWConfig(weight_decay=0.0)
     schedule: ScheduleNode = ScheduleConfig(shape="constant", warmup_fraction=0.0)
     precision: PrecisionConfig = PrecisionConfig()
@@ -168,6 +171,12 @@ class FitStage:
         raise DataError(f"the stage {self.data!r} holds {kind}, not pictures or texts with labels",
                         hint="a stage of type images or labelled")  # fmt: skip
 
+    def _new(self, part: Part) -> nn.Module:
+        model = part.build()
+        if self.init is not None:
+            initialise(model, self.init)
+        return model
+
     def _plan(self, context: StageContext, task: Task) -> dict[str, Any]:
         """Settings, and steps of each part: measured once, then read from the scratch folder."""
         path = context.scratch / "plan.json"
@@ -183,7 +192,7 @@ class FitStage:
         if self.num_epochs is not None:
             limits.append(math.ceil(self.num_epochs * len(part.train) / self.batch_size))
         limit = max(1, min(limits)) if limits else None
-        model = part.build()
+        model = self._new(part)
         settings = choose_settings(self.precision, model, task.objective, [batch], num_steps=limit, seconds=budget,
                                    tracker=context.tracker)  # fmt: skip
         if budget is not None:
@@ -205,7 +214,7 @@ class FitStage:
         settings = Settings(**plan["settings"])
         num_steps = plan["num_steps"]
         torch.manual_seed(part.seed)
-        model = part.build()
+        model = self._new(part)
 
         def evaluate(model: nn.Module) -> dict[str, float]:
             return {f"val_{name}": value for name, value in task.evaluate(model, part.watched).items()}

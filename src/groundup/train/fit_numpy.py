@@ -175,10 +175,11 @@ class FitNumpyStage:
         history: list[dict[str, float]] = []
         start = time.perf_counter()
         for epoch, loss, right in fit(self, made, made.prepared(images), labels, context.seed):
-            accuracy = float((made.probabilities(test).argmax(1) == test_labels).mean()) if len(test) else math.nan
-            history.append({"loss": loss, "train_accuracy": right, "accuracy": accuracy})
+            history.append({"loss": loss, "train_accuracy": right})
+            if len(test):
+                history[-1]["accuracy"] = float((made.probabilities(test).argmax(1) == test_labels).mean())
             context.tracker.log(epoch, history[-1])
-            context.progress.say(f"  epoch {epoch}: loss {loss:.4f}, held-out accuracy {accuracy:.4f}")
+            context.progress.say(f"  epoch {epoch}: " + ", ".join(f"{k} {v:.4f}" for k, v in history[-1].items()))
         seconds = time.perf_counter() - start
         made.save(context.directory)
         figures: dict[str, Any] = {"parameters": made.num_parameters, "loss": history[-1]["loss"],
@@ -237,15 +238,17 @@ def _loss(stage: FitNumpyStage, outputs: Tensor, labels: np.ndarray) -> Tensor:
 
 def _curves(history: Sequence[Mapping[str, float]]) -> Plot:
     epochs = list(range(1, len(history) + 1))
-    wrong = [
-        ("training", [1 - h["train_accuracy"] for h in history]),
-        ("held out", [1 - h["accuracy"] for h in history]),
-    ]
+    wrong = {
+        name: [1 - row[figure] for row in history if figure in row]
+        for name, figure in (("training", "train_accuracy"), ("held out", "accuracy"))
+    }
     return Plot(
         title="Share of wrong answers, by epoch",
         kind="lines",
         sentence="Where the held-out line stays above the training line, the network knows its examples better than the digits.",
-        series=[Series(name=name, x=epochs, y=[max(v, 1e-4) for v in values]) for name, values in wrong],
+        series=[
+            Series(name=name, x=epochs, y=[max(v, 1e-4) for v in values]) for name, values in wrong.items() if values
+        ],
         x_label="epoch",
         y_label="share wrong",
         log_y=True,
@@ -264,14 +267,8 @@ class NumpyNetwork:
         mean: float,
         std: float,
     ) -> None:
-        self.config, self.network, self.names, self.shape, self.mean, self.std = (
-            config,
-            network,
-            tuple(names),
-            shape,
-            mean,
-            std,
-        )
+        self.config, self.network, self.names, self.shape = config, network, tuple(names), shape
+        self.mean, self.std = mean, std
 
     @classmethod
     def begin(cls, config: Any, images: np.ndarray, names: Sequence[str], seed: int) -> NumpyNetwork:
