@@ -46,7 +46,8 @@ _SHOP = {
         i have had {it} for {digits1} weeks | {it} replaces one from last year""",
 }
 _OPINIONS = {
-    "straight_positive": """{part} {is} {very} {good} | {it} {is} {good} and {good} | {it} {good_deed} | {part} {is} {good}, and {it} {good_deed}
+    "straight_positive": """{part} {is} {very} {good} | {it} {is} {good} and {good}
+        {it} {good_deed} | {part} {is} {good}, and {it} {good_deed}
         {it} {is} {very} {good}, {part} {is} {good} | {good} and {good}: {it} {good_deed}""",
     "straight_negative": """{part} {is} {very} {bad} | {it} {is} {bad} and {bad} | {it} {bad_deed} | {part} {is} {bad}, and {it} {bad_deed}
         {it} {is} {very} {bad}, {part} {is} {bad} | {bad} and {bad}: {it} {bad_deed}""",
