@@ -53,6 +53,10 @@ def test_histogram(draw: np.random.Generator) -> None:
     assert counts.sum() == 300
     # A value within rounding of an edge may be counted on either side of it.
     assert np.abs(counts - np.histogram(x, bins=edges)[0]).sum() <= 2
+    whole = np.array([2.0, 5.0, 2.0, 4.0])
+    edges, counts = ours.histogram(whole)
+    assert edges.tolist() == [1.5, 2.5, 3.5, 4.5, 5.5] and counts.tolist() == [2, 0, 1, 1]
+    assert ours.histogram(np.full(3, 0.5))[1].tolist() == [3]
 
 
 def distributions(draw: np.random.Generator) -> list[tuple[Any, Any]]:

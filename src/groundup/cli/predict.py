@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from .output import json_option, print_json, print_table
+from .output import json_option, print_json, print_table, show
 
 _SHOWN_SCORES = 3
 
@@ -56,7 +56,7 @@ def command(model: Path, inputs: tuple[str, ...], files: tuple[Path, ...], as_js
         ]
         print_json({"model": str(model), "type": facts.kind, "unit": facts.unit, "predictions": rows})
         return
-    table = [(name, p.label if p.label is not None else f"{p.value:,.4g} {facts.unit}".strip(), _told(p.scores))
+    table = [(name, p.label if p.label is not None else f"{show(p.value)} {facts.unit}".strip(), _told(p.scores))
              for name, p in zip(names, made, strict=True)]  # fmt: skip
     print_table(f"{facts.summary or facts.kind}", ["input", "prediction", "how sure"], table)
 

@@ -16,11 +16,12 @@ import csv
 import io
 import json
 import math
+import numbers
 import re
 import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -76,6 +77,8 @@ class TypedTable:
     left_out: tuple[Mapping[str, Any], ...] = ()
     """name, kind, distinct, missing of the others."""
     source: str = ""
+    missing: tuple[str, ...] = MISSING
+    """What was written where a value is missing."""
 
     def __len__(self) -> int:
         return len(self.split)
@@ -94,7 +97,7 @@ class TypedTable:
     def rows(self, which: Array) -> TypedTable:
         """The rows with these numbers, or where a bool [N] is True."""
         columns = tuple(Column(c.name, c.kind, c.values[which], c.categories) for c in self.columns)
-        return TypedTable(columns, self.target, self.split[which], self.left_out, self.source)
+        return replace(self, columns=columns, split=self.split[which])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +167,7 @@ class TableStage:
             raise DataError(
                 f"{source}: no row is left for training", hint="make split.validation and split.test smaller"
             )
-        table = TypedTable(tuple(columns), self.target, split, tuple(left_out), source)
+        table = TypedTable(tuple(columns), self.target, split, tuple(left_out), source, self.missing)
         equal = len(kept) - len({tuple(row) for _, row in kept})
         write_table(context.directory, table, {"rows_without_target": without_target, "equal_rows": equal})
         return {
@@ -214,9 +217,9 @@ class TableStage:
                 f"{source}, column {name!r}: every value is missing (from row {values[0][0]} on)",
                 hint=f"leave the column out: data.drop='[{name}]'",
             )
-        numbers = [value for _, value in present if _NUMBER.fullmatch(value.strip())]
-        coded = name in self.categories or any(_CODE.fullmatch(value) for value in numbers)
-        if len(numbers) == len(present) and not coded:
+        numeric = [value for _, value in present if _NUMBER.fullmatch(value.strip())]
+        coded = name in self.categories or any(_CODE.fullmatch(value) for value in numeric)
+        if len(numeric) == len(present) and not coded:
             array = np.array([math.nan if v in self.missing else float(v) for _, v in values])
             if np.isinf(array).any():
                 line, value = values[int(np.isinf(array).argmax())]
@@ -224,17 +227,17 @@ class TableStage:
             if len(array) > _FEW and name != self.target and (np.diff(array) == 1).all():
                 return {"name": name, "kind": "row number", "distinct": len(array), "missing": 0}
             return Column(name, "number", array)
-        if len(numbers) >= _NEARLY_ALL * len(present) and not coded:
+        if len(numeric) >= _NEARLY_ALL * len(present) and not coded:
             line, value = next((line, v) for line, v in present if not _NUMBER.fullmatch(v.strip()))
             raise DataError(
-                f"{source}, row {line}, column {name!r}: {value[:40]!r} is no number, but {len(numbers):,} of the column's "
+                f"{source}, row {line}, column {name!r}: {value[:40]!r} is no number, but {len(numeric):,} of the column's "
                 f"{len(present):,} values are",
                 hint=f"correct it; if it means missing, list it in data.missing; if these are names, data.categories='[{name}]'",
             )
         counts = Counter(value for _, value in present)
         if len(counts) > _FEW and 2 * len(counts) > len(present) and name not in self.categories:
             return {"name": name, "kind": "text", "distinct": len(counts), "missing": len(values) - len(present)}
-        names = sorted(counts, key=lambda c: (float(c), c)) if len(numbers) == len(present) else sorted(counts)
+        names = sorted(counts, key=lambda c: (float(c), c)) if len(numeric) == len(present) else sorted(counts)
         place = {category: i for i, category in enumerate(names)}
         codes = np.array([-1 if v in self.missing else place[v] for _, v in values], np.int32)
         return Column(name, "category", codes, tuple(names))
@@ -331,16 +334,18 @@ def plain_field(value: Any, where: str) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (int, float)):
-        return repr(value)
+    if isinstance(value, numbers.Integral):
+        return str(int(value))
+    if isinstance(value, numbers.Real):
+        return repr(float(value))
     if isinstance(value, str):
         return value.strip()
     raise DataError(f"{where}: a field is text or a number, not a {type(value).__name__}")
 
 
-def number_of(value: str, where: str) -> float:
+def number_of(value: str, where: str, missing: Sequence[str] = MISSING) -> float:
     """A field of a column of numbers; NaN where it is missing. DataError where it is neither."""
-    if value in MISSING:
+    if value in missing:
         return math.nan
     if not _NUMBER.fullmatch(value):
         raise DataError(f"{where}: {value[:40]!r} is no number, as this column was when the model was trained")
@@ -358,6 +363,7 @@ def write_table(directory: Path, table: TypedTable, more: Mapping[str, Any]) -> 
         "source": table.source,
         "rows": len(table),
         "target": table.target,
+        "missing_words": list(table.missing),
         **more,
         "splits": {name: {"rows": int((table.split == i).sum())} for i, name in enumerate(SPLITS)},
         "columns": [
@@ -385,4 +391,5 @@ def read_table(directory: Path | str) -> TypedTable:
     columns = tuple(
         Column(c["name"], c["kind"], arrays[str(i)], tuple(c["categories"])) for i, c in enumerate(card["columns"])
     )
-    return TypedTable(columns, card["target"], arrays[_SPLIT], tuple(card["left_out"]), card["source"])
+    left_out, missing = tuple(card["left_out"]), tuple(card["missing_words"])
+    return TypedTable(columns, card["target"], arrays[_SPLIT], left_out, card["source"], missing)

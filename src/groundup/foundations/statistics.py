@@ -115,10 +115,13 @@ def rank_correlation(x: Array, y: Array) -> float:
 
 
 def histogram(values: Array, *, max_bins: int = 60) -> tuple[Array, Array]:
-    """(edges [bins + 1], counts [bins]). The width is that of Freedman and Diaconis (1981): 2 · interquartile range · N^(-1/3)."""
+    """(edges [bins + 1], counts [bins]). The width is that of Freedman and Diaconis (1981): 2 · interquartile range · N^(-1/3); a
+    few whole numbers get a bin each.
+    """
     low, high = float(values.min()), float(values.max())
-    if low == high:
-        return np.array([low - 0.5, low + 0.5]), np.array([len(values)])
+    if low == high or (high - low < max_bins and (values == np.floor(values)).all()):
+        counts = np.bincount(np.round(values - low).astype(np.int64))
+        return np.arange(len(counts) + 1) + low - 0.5, counts
     width = 2 * (quantile(values, 0.75) - quantile(values, 0.25)) / len(values) ** (1 / 3)
     wanted = math.ceil((high - low) / width) if width > 0 else math.ceil(math.log2(len(values))) + 1
     bins = max(1, min(max_bins, wanted))

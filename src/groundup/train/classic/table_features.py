@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import DataError
-from ...data.table import Array, Column, TypedTable, number_of, plain_field
+from ...data.table import MISSING, Array, Column, TypedTable, number_of, plain_field
 from ...foundations.statistics import mean, quantile, variance
 
 
@@ -96,7 +96,7 @@ class TableFeatures:
         parts = [features.transform(column) for features, column in zip(self.columns, columns, strict=True)]
         return np.concatenate(parts, axis=1)
 
-    def columns_of(self, rows: Sequence[Any]) -> list[Column]:
+    def columns_of(self, rows: Sequence[Any], missing: Sequence[str] = MISSING) -> list[Column]:
         """Rows that were given (name -> text or number) as columns. DataError names the row and column that are wrong."""
         for number, row in enumerate(rows, start=1):
             if not isinstance(row, Mapping):
@@ -104,9 +104,9 @@ class TableFeatures:
                                 hint='for example {"area": 120, "district": "park"}')  # fmt: skip
             if None in row:  # csv's key for fields beyond the last column
                 raise DataError(f"input {number}: has more fields than the header names")
-            missing = [c.name for c in self.columns if c.name not in row]
-            if missing:
-                raise DataError(f"input {number}: has no column {missing[0]!r}; the model was trained on "
+            absent = [c.name for c in self.columns if c.name not in row]
+            if absent:
+                raise DataError(f"input {number}: has no column {absent[0]!r}; the model was trained on "
                                 f"{', '.join(c.name for c in self.columns)}",
                                 hint="give every column; an empty one counts as missing")  # fmt: skip
         made = []
@@ -114,7 +114,7 @@ class TableFeatures:
             where = [f"input {i}, column {column.name!r}" for i in range(1, len(rows) + 1)]
             fields = [plain_field(row[column.name], place) for row, place in zip(rows, where)]
             if column.kind == "number":
-                values = np.array([number_of(field, place) for field, place in zip(fields, where)], np.float64)
+                values = np.array([number_of(field, place, missing) for field, place in zip(fields, where)], np.float64)
                 made.append(Column(column.name, "number", values))
             else:
                 place = {category: i for i, category in enumerate(column.categories)}

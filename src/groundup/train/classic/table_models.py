@@ -13,7 +13,7 @@ from ...core.config import node, to_plain
 from ...core.errors import ArtifactError, ConfigError
 from ...core.predictors import read_predictor, save_predictor
 from ...core.types import Prediction, PredictorFacts
-from ...data.table import Array, TypedTable
+from ...data.table import MISSING, Array, TypedTable
 from ...foundations.linear import LeastSquares, LinearModel, LogisticModel, LogisticRegression, Ridge
 from ...foundations.neighbours import Neighbours, NeighboursModel
 from ...foundations.tree import DecisionTree, ForestModel, RandomForest, TreeModel, tree_arrays, trees_of
@@ -110,6 +110,8 @@ class TableModel:
     classes: tuple[str, ...] = ()
     """(): the target is a number."""
     log_target: bool = False
+    missing: tuple[str, ...] = MISSING
+    """What is written in a row where a value is missing."""
     unit: str = ""
     tested: str = ""
     """How good it was on rows held out, in words."""
@@ -127,7 +129,7 @@ class TableModel:
         features = TableFeatures.fit(table)
         y = np.log(target.values) if log_target else target.values
         model = fit(candidate, features.transform(table.features), y, len(classes) or None)
-        return cls(to_plain(candidate), features, model, target.name, classes, log_target)
+        return cls(to_plain(candidate), features, model, target.name, classes, log_target, table.missing)
 
     def outputs(self, table: TypedTable) -> Array:
         """[N, K]: probabilities of the classes; or [N, 1], numbers as the target is."""
@@ -151,7 +153,7 @@ class TableModel:
     def predict(self, inputs: Sequence[Any]) -> list[Prediction]:
         if not inputs:
             return []
-        made = self._outputs(self.features.transform(self.features.columns_of(inputs)))
+        made = self._outputs(self.features.transform(self.features.columns_of(inputs, self.missing)))
         if not self.classes:
             return [Prediction(value=float(row[0])) for row in made]
         return [
@@ -166,6 +168,7 @@ class TableModel:
             "target": self.target,
             "classes": list(self.classes),
             "log_target": self.log_target,
+            "missing": list(self.missing),
             "unit": self.unit,
             "tested": self.tested,
         }
@@ -179,7 +182,8 @@ def load_table_model(directory: Path) -> TableModel:
         model = _fitted(config["candidate"], arrays, len(classes) or None)
         features = TableFeatures.from_plain(config["columns"])
         more = {name: config[name] for name in ("log_target", "unit", "tested")}
-        return TableModel(config["candidate"], features, model, config["target"], classes, **more)
+        missing = tuple(config["missing"])
+        return TableModel(config["candidate"], features, model, config["target"], classes, missing=missing, **more)
     except (KeyError, TypeError) as error:
         raise ArtifactError(
             f"{directory} is not a whole model of tables: {error!r}", hint="run its recipe again"
