@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from groundup.models.seq2seq import Seq2Seq
-from groundup.models.seq2seq.recurrent import SourceAttention
+from groundup.models.seq2seq.recurrent import RecurrentNetwork, SourceAttention
 from groundup.models.seq2seq.transformer import TransformerNetwork, sinusoids
 from groundup.nn.mixers.attention import Attention
 from groundup.nn.mixers.cross_attention import CrossAttention
@@ -142,3 +142,39 @@ def test_scores_of_the_recurrent_decoder(kind: str) -> None:
             np.testing.assert_allclose(weights[b, t, : lengths[b]].numpy(), shares, atol=1e-6)
             assert not weights[b, t, lengths[b] :].any()
             np.testing.assert_allclose(context[b, t].numpy(), shares @ states[b, : lengths[b]].numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("network", ["additive, fed", "multiplicative, fed, gru"])
+@torch.no_grad()
+def test_input_feeding_gives_each_step_the_output_before_it(network: str) -> None:
+    """Luong et al. 2015, section 3.3, with torch's own cells."""
+    draw = fresh()
+    model = small_seq2seq(network, draw.getrandbits(16))
+    net = model.network
+    assert isinstance(net, RecurrentNetwork)
+    source, lengths, target = random_batch(draw)
+    encoded = model.encode(source, lengths)
+    state = model.begin(encoded)
+    layers = []
+    for ours in net.decoder.layers:
+        theirs = {"lstm": nn.LSTMCell, "gru": nn.GRUCell}[ours.cell](ours.weight_ih.shape[1], 16)
+        theirs.weight_ih.copy_(ours.weight_ih), theirs.weight_hh.copy_(ours.weight_hh)
+        theirs.bias_ih.copy_(ours.bias)
+        nn.init.zeros_(theirs.bias_hh)
+        if ours.bias_n is not None:
+            theirs.bias_hh[-16:] = ours.bias_n
+        layers.append(theirs)
+    parts = state.past[:-1]  # [B, L, D] each; the last is what is fed
+    memory = [tuple(part[:, layer] for part in parts) for layer in range(len(layers))]
+    fed, outputs = torch.zeros(source.shape[0], 16), []
+    for t in range(target.shape[1]):
+        x = torch.cat((model.embed_tokens(target[:, t]), fed), dim=1)
+        for number, layer in enumerate(layers):
+            made = layer(x, memory[number] if len(parts) == 2 else memory[number][0])
+            memory[number] = made if len(parts) == 2 else (made,)
+            x = memory[number][0]
+        context, _ = net.attention(x[:, None], net.attention.key_proj(encoded.states), encoded.states, encoded.mask)
+        fed = torch.tanh(net.output_proj(torch.cat((context[:, 0], x), dim=1)))
+        outputs.append(fed)
+    got = model.decode(target, state).output.hidden
+    torch.testing.assert_close(got, torch.stack(outputs, 1), atol=1e-5, rtol=1e-4)

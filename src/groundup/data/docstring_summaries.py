@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from .python_pairs import is_python, is_test, module_name, parse_source, summary_of
 from .sources import StdlibSource
 
+_EXAMPLE = ">>>"
+"""A doctest says nothing in words: what comes from there on is left out."""
 _FEWEST_WORDS, _MOST_CHARACTERS = 12, 700
 """Of a text to be summarised: below, its first line says as much; above, it is cut at a word."""
 
@@ -24,7 +26,7 @@ def docstring_summaries(limit: int = 0) -> Iterator[tuple[str, str, str]]:
         tree = parse_source(document.text)
         for name, documentation in _documented(tree) if tree is not None else ():
             head, _, rest = documentation.partition("\n\n")
-            summary, body = summary_of(head), " ".join(rest.split())
+            summary, body = summary_of(head), " ".join(rest.partition(_EXAMPLE)[0].split())
             if not summary or len(body.split()) < _FEWEST_WORDS or body in seen:
                 continue
             seen.add(body)
