@@ -19,6 +19,7 @@ import torch.nn.functional as F
 import torch.utils.checkpoint
 from torch import Tensor
 
+from ..nn.linear import as_numpy
 from ..nn.protocols import IGNORE
 
 Head = Callable[[Tensor], Tensor]
@@ -180,6 +181,8 @@ def _loss_and_gradient(
 ) -> tuple[Tensor, Tensor | None]:
     """[4] as `_sums`, and the gradient of its first with respect to logits [n, V], in their dtype."""
     gradient = torch.empty_like(logits) if learning else None
+    if not (z_loss or label_smoothing) and _for_one_thread(logits):
+        return _compiled_loss_and_gradient(logits, targets, gradient), gradient
     vocab_size = logits.shape[-1]
     rows = max(1, BLOCK_BYTES // (4 * vocab_size)) if logits.device.type == "cpu" else logits.shape[0]
     total: Tensor | None = None
@@ -213,3 +216,17 @@ def _loss_and_gradient(
             gradient[start : start + rows] = shares
     assert total is not None
     return total, gradient
+
+
+def _for_one_thread(logits: Tensor) -> bool:
+    """Would the compiled pass do? With more threads PyTorch's passes share the work, and teams of two libraries would not."""
+    plain = logits.dtype in (torch.float32, torch.bfloat16) and logits.device.type == "cpu" and logits.is_contiguous()
+    return plain and torch.get_num_threads() == 1
+
+
+def _compiled_loss_and_gradient(logits: Tensor, targets: Tensor, gradient: Tensor | None) -> Tensor:
+    from .cross_entropy_kernel import loss_and_gradient
+
+    wanted = logits if gradient is None else gradient
+    nats, right = loss_and_gradient(as_numpy(logits), targets.numpy(), IGNORE, as_numpy(wanted), gradient is not None)
+    return torch.tensor([nats, nats, right, 0.0])

@@ -173,7 +173,7 @@ def stream_nats(
         output = model(rows[:, :-1], carried.state(0, fresh.tolist()))
         known = torch.from_numpy((places[:, :-1] >= starts) & (places[:, 1:] <= total))
         hidden, targets = output.hidden[known], rows[:, 1:][known]
-        for some, wanted in zip(hidden.split(_HEAD_ROWS), targets.split(_HEAD_ROWS)):
+        for some, wanted in zip(torch.split(hidden, _HEAD_ROWS), torch.split(targets, _HEAD_ROWS)):
             nats += float(torch.nn.functional.cross_entropy(output.head(some).float(), wanted, reduction="sum"))
             count += len(wanted)
     return nats, count

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..linear import product, repeated_product, weight_gradient
+from ..linear import as_numpy, product, repeated_product, weight_gradient
 from ..state import SequenceState
 
 Cell = Literal["rnn", "lstm", "gru"]
@@ -101,17 +101,17 @@ class _Recurrence(torch.autograd.Function):
         hidden[0] = h
         remembered[0] = h if c is None else c
         times = repeated_product(weight_hh, batch) if steps >= _FEW_STEPS else lambda row: product(row, weight_hh)
-        p, g, m, out = _array(projected), gates.numpy(), remembered.numpy(), _array(hidden)
+        p, g, m, out = as_numpy(projected), gates.numpy(), remembered.numpy(), as_numpy(hidden)
         before = hidden.unbind(0)
         if cell == "gru":
             assert bias_n is not None
             added = bias_n.float().numpy()
             for t in range(steps):
-                kernels.gru_forward(t, p, _array(times(before[t])), added, g, m, out)
+                kernels.gru_forward(t, p, as_numpy(times(before[t])), added, g, m, out)
         else:
             run = kernels.lstm_forward if cell == "lstm" else kernels.rnn_forward
             for t in range(steps):
-                run(t, p, _array(times(before[t])), g, m, out)
+                run(t, p, as_numpy(times(before[t])), g, m, out)
         ctx.cell = cell
         ctx.save_for_backward(x, weight_ih, weight_hh, gates, hidden, remembered)
         ctx.set_materialize_grads(False)
@@ -134,13 +134,13 @@ class _Recurrence(torch.autograd.Function):
         later, carry = x.new_zeros(batch, size), torch.zeros(batch, size)
         turned = weight_hh.t()
         times = repeated_product(turned, batch) if steps >= _FEW_STEPS else lambda row: product(row, turned)
-        g, m, out, a = gates.numpy(), remembered.numpy(), _array(hidden), _array(above)
-        d, e, dc = _array(d_sums), _array(d_recurrent), carry.numpy()
+        g, m, out, a = gates.numpy(), remembered.numpy(), as_numpy(hidden), as_numpy(above)
+        d, e, dc = as_numpy(d_sums), as_numpy(d_recurrent), carry.numpy()
         rows = d_recurrent.unbind(0)
         for t in reversed(range(steps)):
             if of_remembered is not None:
                 carry += of_remembered[t]
-            run(t, g, m, out, a, _array(later), dc, d, e)
+            run(t, g, m, out, a, as_numpy(later), dc, d, e)
             later = times(rows[t])
         d_h = later if cell != "gru" else later + carry.to(later.dtype)
         d_c = carry if cell == "lstm" else None
@@ -159,12 +159,6 @@ class _Recurrence(torch.autograd.Function):
 
 def _column_sums(rows: Tensor) -> Tensor:
     return rows.sum(0, dtype=torch.float32).to(rows.dtype)
-
-
-def _array(tensor: Tensor) -> Any:
-    """As numpy sees it; bfloat16 as its 16 bits."""
-    tensor = tensor.detach()
-    return tensor.view(torch.uint16).numpy() if tensor.dtype is torch.bfloat16 else tensor.numpy()
 
 
 class RecurrentLayer(nn.Module):
@@ -205,7 +199,8 @@ class RecurrentLayer(nn.Module):
         x = given[0]
         if not self.fused or x.device.type != "cpu" or x.dtype not in (torch.float32, torch.bfloat16):
             with torch.autocast(x.device.type, enabled=False):
-                return reference(self.cell, *given, tuple(part.to(x.dtype) for part in state))
+                w_ih, w_hh, bias, bias_n = given[1:]
+                return reference(self.cell, x, w_ih, w_hh, bias, bias_n, tuple(part.to(x.dtype) for part in state))
         made: State = _whole(self.cell, *given, (h.to(x.dtype), *(part.float() for part in c)))
         return made
 
