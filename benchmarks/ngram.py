@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ DISCOUNT = 0.75
 def grams(text: np.ndarray, order: int, beginning: int) -> Iterator[list[tuple[str, ...]]]:
     """Every n-gram of each sentence, as NLTK takes them; the beginning is context only."""
     starts = [*np.flatnonzero(text == beginning), len(text)]
-    for first, last in zip(starts, starts[1:]):
+    for first, last in pairwise(starts):
         units = [str(u) for u in text[first:last].tolist()]
         yield [
             tuple(units[i : i + n]) for n in range(1, order + 1) for i in range(len(units) - n + 1) if (n, i) != (1, 0)
