@@ -102,6 +102,10 @@ def test_every_model_survives_saving(tmp_path: Path) -> None:
             sum(p.scores.values()) == pytest.approx(1) and p.label == max(p.scores, key=p.scores.__getitem__)
             for p in given
         )
+        if name == "mean":
+            assert all(part.temperature != 1.0 for part in classifier.parts)
+            wanted = np.mean([part.scores(texts) / part.temperature for part in classifier.parts], axis=0)
+            np.testing.assert_allclose(classifier.scores(texts), wanted, rtol=1e-12)
         (tmp_path / "again").mkdir(exist_ok=True)
         classifier.save(tmp_path / "again")
         assert load_text_classifier(tmp_path / "again").predict(texts) == given
