@@ -174,6 +174,11 @@ def test_the_label_at_the_end_of_a_line(tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_text("it rose@positive\nnothing here\n")
     with pytest.raises(DataError, match="row 2: has no label after a last '@'"):
         made(tmp_path, **stage)
+    (tmp_path / "x.txt").write_text("part 1\nof two@up\n" + "".join(f"text {i}@down\n" for i in range(150)))
+    assert every(made(tmp_path, **stage))[0]["text"] == "part 1 of two"
+    (tmp_path / "x.txt").write_text("a@up\n" * 150 + "no label\n")
+    with pytest.raises(DataError, match="row 151"):
+        made(tmp_path, **stage)
 
 
 def test_repeated_texts_stay_when_asked(tmp_path: Path) -> None:

@@ -40,6 +40,8 @@ MadeNode: Any = node(MessagesConfig, ReviewsConfig)
 LabelledTask = Literal["classification", "multi_label", "tagging", "span"]
 FORMAT_OF = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".conll": "conll", ".bio": "conll",
              ".iob": "conll", ".txt": "conll", ".json": "squad"}  # fmt: skip
+_MOST_BROKEN = 0.01
+"""Share of lines without a label that are taken for the beginning of a text; more is a wrong mark."""
 _LIMIT_BYTES = 1 << 31
 _MAX_FIELD = 2**31 - 1
 _DOCUMENT_MARK = "-DOCSTART-"
@@ -179,14 +181,20 @@ class LabelledStage:
                 yield {"id": f"{file.name}:{number}", **checked(row, where)}
 
     def _marked_lines(self, file: FoundFile, text: str) -> Iterator[tuple[str, int, Any]]:
-        for number, line in enumerate(text.split("\n"), start=1):
-            if line.strip():
-                words, mark, label = line.rpartition(self.label_mark)
-                where = f"{file.path}, row {number}"
-                if not mark or not label.strip():
-                    raise DataError(f"{where}: has no label after a last {self.label_mark!r}",
-                                    hint="set label_mark to what stands between a text and its label")  # fmt: skip
-                yield where, number, {"text": words.strip(), "label": label.strip()}
+        """A line without a label is the beginning of the next one's text, as long as that is rare: texts hold line ends now and then."""
+        lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+        cut = [(number, line.rpartition(self.label_mark)) for number, line in lines]
+        without = [number for number, (_, mark, label) in cut if not mark or not label.strip()]
+        if without and (len(without) > _MOST_BROKEN * len(cut) or without[-1] == cut[-1][0]):
+            raise DataError(f"{file.path}, row {without[-1]}: has no label after a last {self.label_mark!r} ({len(without)} such rows)",
+                            hint="set label_mark to what stands between a text and its label")  # fmt: skip
+        begun = ""
+        for number, (words, mark, label) in cut:
+            if number in without:
+                begun += f"{words}{mark}{label} "
+                continue
+            yield f"{file.path}, row {number}", number, {"text": (begun + words).strip(), "label": label.strip()}
+            begun = ""
 
     def _json_rows(self, file: FoundFile, text: str) -> Iterator[tuple[str, int, Any]]:
         for number, line in enumerate(text.split("\n"), start=1):
