@@ -16,12 +16,14 @@ from ..core.exhibits import Plot, Series, Table
 from ..data.images import grey
 from ..foundations.intervals import paired_bootstrap, wilson
 from ..foundations.metrics import (
+    average_precision,
     calibration_curve,
     calibration_error,
     confusion,
     label_scores,
     log_loss,
     matthews,
+    precision_recall_curve,
     roc_auc,
     roc_curve,
 )
@@ -109,6 +111,7 @@ class Labelling:
         scores = self.positive_scores
         if scores is not None and 0 < wanted.sum() < len(wanted):
             made["roc_auc"] = roc_auc(wanted, scores)
+            made["average_precision"] = average_precision(wanted, scores)
             if max_blocked is not None:
                 false, true, _ = roc_curve(wanted, scores)
                 made["caught_within_limit"] = float(true[false <= max_blocked].max())
@@ -155,6 +158,37 @@ def confusion_plot(labelling: Labelling, title: str = "Confusion matrix") -> Plo
         title=title, kind="heatmap", matrix=labelling.matrix.tolist(), rows=labelling.labels, columns=labelling.labels, x_label="answer",
         y_label="right label", sentence="Rows: the right label. Columns: the answer. What is off the diagonal is wrong.",
     )  # fmt: skip
+
+
+def labels_table(labelling: Labelling, title: str = "Each label") -> Table:
+    """Precision, recall and F1 of each, and their means."""
+    scores = label_scores(labelling.matrix)
+    rows: list[list[Any]] = [
+        [
+            label,
+            *(round(float(value[i]), 4) for value in (scores.precision, scores.recall, scores.f1)),
+            int(scores.support[i]),
+        ]
+        for i, label in enumerate(labelling.labels)
+    ]
+    for average in ("macro", "weighted"):
+        means = [round(scores.mean(what, average), 4) for what in ("precision", "recall", "f1")]
+        rows.append([f"mean ({average})", *means, int(scores.support.sum())])
+    return Table(title=title, columns=["label", "precision", "recall", "F1", "examples"], rows=rows)
+
+
+def precision_recall_plot(named: Mapping[str, Labelling]) -> Plot | None:
+    """None where no method has scores of a positive label."""
+    series = []
+    for name, one in named.items():
+        scores, wanted = one.positive_scores, one.wanted == one.positive
+        if scores is not None and wanted.any():
+            precision, recall, _ = precision_recall_curve(wanted, scores)
+            series.append(Series(name=name, x=recall.tolist(), y=precision.tolist()))
+    if not series:
+        return None
+    return Plot(title="Precision against recall", kind="lines", series=series, x_label="recall", y_label="precision",
+                sentence="One point for each threshold; up and to the right is better.")  # fmt: skip
 
 
 def roc_plot(named: Mapping[str, Labelling]) -> Plot | None:

@@ -37,7 +37,17 @@ from ...foundations.text_classifier import (
     mean_scores,
     probabilities_of,
 )
-from ..label_figures import Labelling, bars, calibration_plot, comparison, confusion_plot, mistakes_table, roc_plot
+from ..label_figures import (
+    Labelling,
+    bars,
+    calibration_plot,
+    comparison,
+    confusion_plot,
+    labels_table,
+    mistakes_table,
+    precision_recall_plot,
+    roc_plot,
+)
 
 BASELINE = "majority"
 _TFIDF = TextFeatures(ngrams=(1, 2), weights="tfidf", sublinear=True)
@@ -138,7 +148,9 @@ class ClassifyTextStage:
             yield comparison(tested, of_test, chosen, f"On {len(data.test_texts)} texts of the test split", [])
         yield bars(figures, "Accuracy of each method")
         yield confusion_plot(held_out[chosen], f"Confusion matrix of {chosen}")
-        yield from (plot for plot in (roc_plot(held_out), calibration_plot(held_out[chosen], chosen)) if plot)
+        yield labels_table(held_out[chosen], f"Each label ({chosen})")
+        plots = (roc_plot(held_out), precision_recall_plot(held_out), calibration_plot(held_out[chosen], chosen))
+        yield from (plot for plot in plots if plot)
         told = classifier.telling_terms()
         if told:
             deep = max(map(len, told.values()))
