@@ -52,12 +52,16 @@ STAGES = {
     "compare_fits": "groundup.train.compare_fits:CompareFitsStage",
     "gradient_range": "groundup.train.gradient_range:GradientRangeStage",
     "evaluate": "groundup.evals.stages:EvaluateStage",
+    "write": "groundup.evals.writing:WriteStage",
+    "series": "groundup.data.series:SeriesStage",
+    "forecast": "groundup.train.forecast:ForecastStage",
     "best_of_n": "groundup.evals.best_of_n:BestOfNStage",
     "translate": "groundup.evals.translate:TranslateStage",
     "compare": "groundup.evals.compare:CompareStage",
 }
 
 PREDICTORS: dict[str, str] = {
+    "forecast": "groundup.train.forecast:load_forecast",
     "table_model": "groundup.train.classic.table_models:load_table_model",
     "text_classifier": "groundup.foundations.text_classifier:load_text_classifier",
     "network": "groundup.train.networks.predictor:load_network",
