@@ -20,6 +20,13 @@ EXERCISES: dict[str, str] = {
     "3.1": "tokenization:PRE_TOKENIZER",
     "3.2": "tokenization:BPE_TRAIN",
     "3.2b": "tokenization:BPE_ENCODE",
+    "5.1": "transformer:RMS_NORM",
+    "5.1b": "transformer:SWIGLU",
+    "5.3": "transformer:ROPE",
     "5.4": "attention:ATTENTION",
+    "5.4b": "transformer:MASK",
+    "5.4c": "transformer:CACHE",
+    "5.5": "transformer:TOP_P",
+    "5.5b": "transformer:REPETITION",
 }
 """Id (5.4, 5.4b) -> "module:NAME" below this package; imported when one is asked for."""

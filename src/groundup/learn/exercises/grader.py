@@ -180,25 +180,23 @@ class _Grading:
             return None
         name = f"time grows like n^{growth.exponent:g}"
         sizes = [growth.start, 2 * growth.start, 4 * growth.start]
-        for attempt in range(2):  # a busy machine can make one look steep
+        for attempt in range(3):  # a busy machine can make one look steep
             cases = [growth.case(self._rng(100 + attempt), n) for n in sizes]
             ran = self._run(cases * _REPEATS)
             if len(ran.seconds) < len(cases) * _REPEATS:
-                if attempt == 0:
+                if attempt < 2:
                     continue
                 return self._wrong(
                     name, f"it did not get through sizes {sizes} in {self.exercise.seconds:g} s", hint=growth.hint
                 )
             best = [min(ran.seconds[i :: len(cases)]) for i in range(len(cases))]
-            exponent = math.log2(max(best[2], 1e-9) / max(best[1], 1e-9))
+            exponent = math.log2(max(best[2], 1e-9) / max(best[0], 1e-9)) / 2
             self.figures["growth_exponent"] = round(exponent, 2)
             if exponent <= growth.exponent + _GROWTH_SLACK:
                 self.held.append(name)
                 return None
         times = ", ".join(f"{n}: {1000 * s:.1f} ms" for n, s in zip(sizes, best))
-        return self._wrong(
-            name, f"from twice to four times the size it took 2^{exponent:.1f} as long ({times})", hint=growth.hint
-        )
+        return self._wrong(name, f"it grew like n^{exponent:.1f} ({times})", hint=growth.hint)
 
     def _speed(self) -> Verdict | None:
         speed = self.exercise.speed
@@ -280,9 +278,9 @@ class _Grading:
 
 
 def _timed(exercise: Exercise, case: Case) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     exercise.reference(case)
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def _shown(case: Case) -> str:

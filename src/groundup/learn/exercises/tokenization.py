@@ -315,7 +315,8 @@ def encode(word, merges):
     ),
     mistakes=(
         Mistake(name="the leftmost pair is joined first", outputs=result(lambda c: _encode(c, way="leftmost")), hint="Lowest first."),
-        Mistake(name="the pair learned last is joined first", outputs=result(lambda c: _encode(c, way="newest")), hint="The lowest rank first."),
+        Mistake(name="the pair learned last is joined first", outputs=result(lambda c: _encode(c, way="newest")),
+                hint="Lowest rank first."),
         Mistake(name="the longest known part is taken", outputs=result(lambda c: _encode(c, way="longest")),
                 hint="That is WordPiece's way; here merges are replayed."),
         Mistake(name="only one pair is joined", outputs=result(lambda c: _encode(c, way="once")), hint="Go on until no pair is left."),
