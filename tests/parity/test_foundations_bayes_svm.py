@@ -79,7 +79,9 @@ def test_kernel_svm_of_three_classes_is_one_against_the_rest(rng: np.random.Gene
 def test_kernel(rng: np.random.Generator) -> None:
     peer = pytest.importorskip("sklearn.metrics.pairwise").rbf_kernel
     a, b = rng.normal(size=(7, 4)), rng.normal(size=(300, 4))
-    np.testing.assert_allclose(rbf_kernel(CSR.from_dense(a), CSR.from_dense(b), 0.3), peer(a, b, 0.3), rtol=1e-10)
+    for left in (a, CSR.from_dense(a)):
+        for right in (b, CSR.from_dense(b)):
+            np.testing.assert_allclose(rbf_kernel(left, right, 0.3), peer(a, b, 0.3), rtol=1e-10)
 
 
 def test_naive_bayes_svm_by_its_formulas(rng: np.random.Generator) -> None:

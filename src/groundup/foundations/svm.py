@@ -23,7 +23,6 @@ from .sparse import CSR, Array, Matrix, matmul
 
 MAX_KERNEL_EXAMPLES = 8000
 """The kernel matrix of more takes over half a gigabyte."""
-_KERNEL_BLOCK = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,18 +152,32 @@ class KernelSVM:
 
 
 def rbf_kernel(a: Matrix, b: Matrix, gamma: float) -> Array:
-    """[N, M] exp(-gamma |a - b|²); the rows of a sparse b are written out a block at a time."""
-    products = np.concatenate(
-        [matmul(a, np.ascontiguousarray(_dense(b, i, i + _KERNEL_BLOCK).T)) for i in range(0, len(b), _KERNEL_BLOCK)],
-        axis=1,
-    )
+    """[N, M] exp(-gamma |a - b|²)"""
+    if isinstance(a, CSR) and isinstance(b, CSR):
+        products = _sparse_products(a.data, a.indices, a.indptr, b.data, b.indices, b.indptr, a.num_columns)
+    else:
+        products = matmul(a, np.ascontiguousarray((b.to_dense() if isinstance(b, CSR) else b).T))
     distances = _squared_lengths(a)[:, None] + _squared_lengths(b)[None] - 2 * products
     similar: Array = np.exp(-gamma * np.maximum(distances, 0.0))
     return similar
 
 
-def _dense(x: Matrix, start: int, stop: int) -> Array:
-    return x.rows(np.arange(start, min(stop, len(x)))).to_dense() if isinstance(x, CSR) else x[start:stop]
+@njit(cache=True, nogil=True)
+def _sparse_products(data, indices, indptr, other, other_indices, other_indptr, num_columns):
+    """[N, M] a @ b.T: each row of b is written out once, and taken away again, in a vector as wide as the columns."""
+    made = np.empty((len(indptr) - 1, len(other_indptr) - 1))
+    wide = np.zeros(num_columns)
+    for j in range(made.shape[1]):
+        for z in range(other_indptr[j], other_indptr[j + 1]):
+            wide[other_indices[z]] = other[z]
+        for i in range(made.shape[0]):
+            total = 0.0
+            for z in range(indptr[i], indptr[i + 1]):
+                total += data[z] * wide[indices[z]]
+            made[i, j] = total
+        for z in range(other_indptr[j], other_indptr[j + 1]):
+            wide[other_indices[z]] = 0.0
+    return made
 
 
 def _squared_lengths(x: Matrix) -> Array:
