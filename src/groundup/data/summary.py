@@ -15,7 +15,7 @@ from .messages import read_examples, read_feedback, read_preferences
 from .shards import INDEX, TokenShards, read_index
 from .split import SPLITS
 
-KINDS = ("documents", "tokens", "instruct", "preference", "feedback")
+KINDS = ("documents", "tokens", "instruct", "preference", "feedback", "table")
 _READ_ROWS: dict[Any, Callable[[Path, str], Iterator[dict[str, Any]]]] = {
     "instruct": read_examples,
     "preference": read_preferences,

@@ -367,7 +367,8 @@ def write_table(directory: Path, table: TypedTable, more: Mapping[str, Any]) -> 
         **more,
         "splits": {name: {"rows": int((table.split == i).sum())} for i, name in enumerate(SPLITS)},
         "columns": [
-            {"name": c.name, "kind": c.kind, "missing": int(c.missing.sum()), "categories": list(c.categories)}
+            {"name": c.name, "kind": c.kind, "missing": int(c.missing.sum())}
+            | ({"categories": list(c.categories)} if c.kind == "category" else {})
             for c in table.columns
         ],
         "left_out": [dict(found) for found in table.left_out],
@@ -389,7 +390,8 @@ def read_table(directory: Path | str) -> TypedTable:
     except (SafetensorError, OSError) as error:
         raise ArtifactError(f"{directory}/{ARRAYS} cannot be read: {error}", hint="run its recipe again") from None
     columns = tuple(
-        Column(c["name"], c["kind"], arrays[str(i)], tuple(c["categories"])) for i, c in enumerate(card["columns"])
+        Column(c["name"], c["kind"], arrays[str(i)], tuple(c.get("categories", ())))
+        for i, c in enumerate(card["columns"])
     )
     left_out, missing = tuple(card["left_out"]), tuple(card["missing_words"])
     return TypedTable(columns, card["target"], arrays[_SPLIT], left_out, card["source"], missing)

@@ -104,14 +104,15 @@ class ExploreStage:
             },
             indent=None,
         )
+        by = f", by {points.label}" if points.label else ""
         exhibits = [
             *_component_exhibits(pca, points, x),
-            _map(f"t-SNE, by {points.label}", tsne.places, points.labels[sample], points.label_names,
+            _map(f"t-SNE{by}", tsne.places, points.labels[sample], points.label_names,
                  f"Near points stay near: {trusted['t-SNE']:.3f} of the neighbours on the map are ones (trustworthiness); "
                  f"{trusted['PCA']:.3f} with two principal components. Distances between groups mean nothing here."),
             _map("t-SNE, by cluster of k-means", tsne.places, clusters.labels[sample], [str(i) for i in range(k)],
                  "The clusters were found without the map."),
-            _map(f"Two principal components, by {points.label}", flat, points.labels[sample], points.label_names, ""),
+            _map(f"Two principal components{by}", flat, points.labels[sample], points.label_names, ""),
             Plot(title="t-SNE: divergence as it is lowered", kind="lines", x_label="step", y_label="KL divergence",
                  series=[Series(name="divergence", x=[25 * i for i in range(len(tsne.history))], y=tsne.history)]),
             *_number_of_clusters(tried, k),
@@ -154,6 +155,7 @@ class _Points:
     """int64 [N]: what is known of the points, and not used to find groups"""
     label_names: list[str]
     label: str
+    """What they are of; "" where nothing is known."""
     size: tuple[int, int] | None = None
     """Height and width, of grey images."""
 
@@ -190,7 +192,7 @@ def _points(directory: Path) -> _Points:
         raise DataError(f"{table.source} has no column but the target, so there is nothing to group by")
     x, names = features.transform(table.features), features.names
     if table.target is None:
-        return _Points(x, names, np.zeros(len(x), np.int64), ["all"], "nothing known")
+        return _Points(x, names, np.zeros(len(x), np.int64), ["points"], "")
     target = table.column(table.target)
     if target.kind == "category":
         return _Points(x, names, target.values.astype(np.int64), list(target.categories), target.name)
@@ -276,25 +278,23 @@ def _number_of_clusters(tried: Sequence[tuple[int, float, float]], chosen: int) 
 
 
 def _clusters_table(clusters: Clusters, points: _Points) -> Table:
+    known, told = bool(points.label), points.size is None
     rows = []
     for number, centre in enumerate(clusters.centres):
         members = clusters.labels == number
-        counts = np.bincount(points.labels[members], minlength=len(points.label_names))
-        top = int(counts.argmax())
-        apart = np.argsort(-np.abs(centre - points.x.mean(axis=0)))[:4]
-        told = "" if points.size else ", ".join(f"{points.names[i]} {centre[i]:.2g}" for i in apart)
-        rows.append([number, int(members.sum()), points.label_names[top], counts[top] / max(1, members.sum()), told])
-    return Table(
-        title="Clusters of k-means",
-        columns=[
-            "cluster",
-            "points",
-            f"most frequent {points.label}",
-            "share of it",
-            "" if points.size else "apart by (standardised)",
-        ],
-        rows=rows,
-    )
+        row: list[Any] = [number, int(members.sum())]
+        if known:
+            counts = np.bincount(points.labels[members], minlength=len(points.label_names))
+            top = int(counts.argmax())
+            row += [points.label_names[top], counts[top] / max(1, members.sum())]
+        if told:
+            apart = np.argsort(-np.abs(centre - points.x.mean(axis=0)))[:4]
+            row.append(", ".join(f"{points.names[i]} {centre[i]:.2g}" for i in apart))
+        rows.append(row)
+    columns = ["cluster", "points"]
+    columns += [f"most frequent {points.label}", "share of it"] if known else []
+    columns += ["apart by (standardised)"] if told else []
+    return Table(title="Clusters of k-means", columns=columns, rows=rows)
 
 
 def _dendrograms(tree: MergeTree, k: int, num_points: int) -> list[Plot]:
