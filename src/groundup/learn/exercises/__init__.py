@@ -28,5 +28,11 @@ EXERCISES: dict[str, str] = {
     "5.4c": "transformer:CACHE",
     "5.5": "transformer:TOP_P",
     "5.5b": "transformer:REPETITION",
+    "6.8": "training:PACKING",
+    "7.2": "training:ACCUMULATION",
+    "7.2b": "training:CLIP",
+    "8.2": "training:LOSS_MASK",
+    "10.4": "training:DPO",
+    "10.5": "training:GRPO",
 }
 """Id (5.4, 5.4b) -> "module:NAME" below this package; imported when one is asked for."""
