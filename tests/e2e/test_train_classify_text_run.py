@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from groundup.cli.main import cli
 from groundup.cli.wiring import STAGES
+from groundup.core.errors import ConfigError
 from groundup.core.recipe import load_recipe, run_recipe
 from groundup.data.folds import assign_folds
 from groundup.foundations.text_classifier import load_text_classifier
@@ -68,10 +69,23 @@ def test_three_labels_with_a_test_split(tmp_path: Path) -> None:
 
 
 def test_comparison_of_stages(tmp_path: Path) -> None:
-    stages = run("review_sentiment", tmp_path, "rows.made.num_examples=160", "classic.folds=2")
-    methods = stages["all_methods"]["figures"]["methods"]
-    assert set(methods) >= {"majority", "naive_bayes_svm_both", "bag_of_words"}
-    assert list(methods.values()) == sorted(methods.values(), reverse=True)
+    rows = {"type": "labelled", "made": {"type": "reviews", "num_examples": 160}, "split": {"validation": 0, "test": 0}}
+    bayes = {"features": {}, "model": {"type": "naive_bayes"}}
+    pairs = {"features": {"ngrams": [1, 2], "weights": "binary"}, "model": {"type": "naive_bayes_svm"}}
+    stage = {"type": "classify_text", "data": "rows", "folds": 2}
+    recipe = {"name": "r", "rows": rows, "a": {**stage, "methods": {"bayes": bayes}},
+              "b": {**stage, "methods": {"pairs": pairs, "bayes": bayes}},
+              "all": {"type": "compare_classifiers", "stages": ["a", "b"]}}  # fmt: skip
+    (tmp_path / "r.yaml").write_text(json.dumps(recipe))
+    stages = run_recipe(load_recipe(tmp_path / "r.yaml", STAGES), tmp_path / "run")["stages"]
+    methods = stages["all"]["figures"]["methods"]
+    assert set(methods) == {"majority", "bayes", "pairs", "b: majority", "b: bayes"}
+    assert list(methods.values()) == sorted(methods.values(), reverse=True) and methods["bayes"] == methods["b: bayes"]
+    (tmp_path / "r.yaml").write_text(
+        json.dumps(recipe | {"all": {"type": "compare_classifiers", "stages": ["a", "rows"]}})
+    )
+    with pytest.raises(ConfigError, match="'rows' has no figure 'accuracy'"):
+        run_recipe(load_recipe(tmp_path / "r.yaml", STAGES), tmp_path / "run")
 
 
 def test_every_model_survives_saving(tmp_path: Path) -> None:
