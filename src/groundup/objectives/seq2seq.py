@@ -21,6 +21,8 @@ from ..nn.protocols import IGNORE, Batch, LossOutput
 from .cross_entropy import chunked_cross_entropy
 
 SOURCE, LENGTHS = "source_ids", "source_lengths"
+_POOL_BUCKETS = 8
+"""Buckets that are sorted together: about a tenth of the positions is padding then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,9 +106,13 @@ class BucketSource:
         return [self.pairs[int(i)] for i in self._buckets[place]]
 
     def _cut(self, epoch: int) -> list[np.ndarray]:
-        """Pairs in the order of their lengths, equal lengths in random order, cut where a bucket's share of the tokens is full."""
+        """Pairs by length within pools of some buckets, cut where a bucket's share of the tokens is full. Not over all pairs: every pair of
+        a bucket would then end at one place, and the model would learn where instead of when."""
         rng = np.random.default_rng([self.seed, epoch])
-        order = np.lexsort((rng.random(len(self.pairs)), self._sizes[:, 1], self._sizes[:, 0]))
+        pools = np.array_split(rng.permutation(len(self.pairs)), max(1, round(self.num_buckets / _POOL_BUCKETS)))
+        sorted_pools = [pool[np.lexsort((self._sizes[pool, 1], self._sizes[pool, 0]))] for pool in pools]
+        # Every other one back to front, so that a bucket over a border holds like lengths too.
+        order = np.concatenate([pool[:: 1 if n % 2 == 0 else -1] for n, pool in enumerate(sorted_pools)])
         running = np.cumsum(self._sizes[order, 0])
         ends = np.searchsorted(running, running[-1] * np.arange(1, self.num_buckets) / self.num_buckets)
         buckets = [part for part in np.split(order, ends) if len(part)]
