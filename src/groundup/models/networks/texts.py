@@ -11,7 +11,7 @@ Letters: B texts, T words, D hidden, L labels.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -133,23 +133,44 @@ class TextCNN(nn.Module):
         # Every filter meets every word in each of its places: the text stands between words that are nothing.
         margin = max(self.window_sizes) - 1
         shares = F.pad(self.filters(self.embed(ids) * known[..., None]), (0, 0, margin, margin))
-        end = (
-            known.sum(1) + 2 * margin
-        )  # windows that begin further on than `end - size` belong to longer rows of the batch
+        # Windows that begin further on than `end - size` belong to longer rows of the batch.
+        end = known.sum(1) + 2 * margin
         found, first = [], 0
         for size, bias in zip(self.window_sizes, self.bias, strict=True):
             places = shares[..., first : first + size * self.num_filters].reshape(
                 *shares.shape[:2], size, self.num_filters
             )
             first += size * self.num_filters
-            count = shares.shape[1] - size + 1
-            values = places[:, :count, 0]
-            for place in range(1, size):
-                values = values + places[:, place : place + count, place]
+            values: Tensor = _AddShifted.apply(places)  # type: ignore[no-untyped-call]
+            count = values.shape[1]
             outside = torch.arange(count, device=ids.device) > (end - size)[:, None]
-            found.append((values + bias).relu().masked_fill(outside[..., None], 0.0).amax(1))
+            # The largest of what is inside, then bias and ReLU: they keep the order, and there is one value a filter left.
+            found.append((values.masked_fill(outside[..., None], float("-inf")).amax(1) + bias).relu())
         scores: Tensor = self.score(self.dropout(torch.cat(found, 1)))
         return scores
+
+
+class _AddShifted(torch.autograd.Function):
+    """[B, T, places, F] -> [B, T - places + 1, F], sum over places p of x[:, p:, p].
+
+    Autograd would make a whole-sized gradient for every place: 12 of them a step instead of one.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.shape = x.shape
+        count = x.shape[1] - x.shape[2] + 1
+        made = x[:, :count, 0].clone()
+        for place in range(1, x.shape[2]):
+            made += x[:, place : place + count, place]
+        return made
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+        made = grad.new_zeros(ctx.shape)
+        for place in range(ctx.shape[2]):
+            made[:, place : place + grad.shape[1], place] = grad
+        return made
 
 
 class TextRNN(nn.Module):
