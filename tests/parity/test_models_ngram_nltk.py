@@ -22,7 +22,6 @@ from groundup.models.ngram.smoothing import (
     KneserNey,
     MaximumLikelihood,
     ModifiedKneserNey,
-    modified_discounts,
 )
 from groundup.models.ngram.smoothing import Laplace as OurLaplace
 
@@ -146,8 +145,11 @@ class Formula:
 
     def discounts(self, order: int) -> tuple[float, ...]:
         n = Counter(c for gram, c in self.adjusted.items() if len(gram) == order)
-        found = modified_discounts(np.array([n[r] for r in range(5)]))
-        return (0.0, *(found or (0.5, 1.0, 1.5)))
+        if not (n[1] and n[2] and n[3]):
+            return (0.0, 0.5, 1.0, 1.5)
+        y = n[1] / (n[1] + 2 * n[2])
+        found = (1 - 2 * y * n[2] / n[1], 2 - 3 * y * n[3] / n[2], 3 - 4 * y * n[4] / n[3])
+        return (0.0, *(found if min(found) >= 0 else (0.5, 1.0, 1.5)))
 
     def modified_kneser_ney(self, unit: int, context: Gram) -> float:
         table = self.discounts(len(context) + 1)

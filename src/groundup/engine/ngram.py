@@ -184,4 +184,6 @@ class _Rollout:
 
 def open_ngram(directory: Path, **options: Any) -> NGramEngine:
     """What cli/wiring.py opens a directory of model_type "ngram" with; the options are the engine's, and none concerns it."""
-    return NGramEngine(load_ngram(directory), load_tokenizer(directory), name=directory.name)
+    engine = NGramEngine(load_ngram(directory), load_tokenizer(directory), name=directory.name)
+    engine.probe()  # the compiled loops are loaded now, and not while the first caller waits
+    return engine
