@@ -78,7 +78,7 @@ def test_it_learns_and_the_report_shows_it(run: Path) -> None:
     heatmap = found["exhibits"][-1]
     assert [sum(row) for row in heatmap["matrix"]] == pytest.approx([1.0] * len(heatmap["rows"]), abs=1e-3)
     rows = [json.loads(line) for line in (run / "evaluation" / "translations.jsonl").read_text().splitlines()]
-    assert rows and set(rows[0]) == {"id", "source", "reference", "written", "greedy"}
+    assert rows and set(rows[0]) == {"id", "source", "reference", "written", "greedy", "bleu"}
     assert "one two" in (run / "events.log").read_text()  # a sample while training
 
 

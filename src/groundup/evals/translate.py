@@ -23,11 +23,9 @@ from ..core.protocols import Generator, complete
 from ..core.recipe import StageContext
 from ..core.types import Request, SamplingParams
 from ..data.parallel import TextPair, read_pairs
-from ..text.bleu import corpus_bleu
+from ..text.bleu import Tokenize, corpus_bleu, sentence_bleu
 from ..text.rouge import mean_rouge
 
-BLEU_SIGNATURE = "case:mixed|eff:no|tok:13a|smooth:exp"
-"""In sacrebleu's words."""
 _SHOWN = 8
 _SHOWN_CHARACTERS = 160
 _DICTIONARY_PAIRS = 8000
@@ -81,6 +79,12 @@ class TranslateStage:
     """How many of the split are used; 0: all."""
     max_length_ratio: float = 2.0
     """No target is longer than this times its source (in tokens, and 10 more)."""
+    tokenize: Tokenize = "13a"
+    """How BLEU cuts words. none: at white space, for text that is cut already."""
+    lower_case: bool = False
+    """BLEU of both in lower case, as some tables have it."""
+    stem: bool = False
+    """ROUGE of words without their endings (English only)."""
     num_alignments: int = 3
     """Examples whose attention is drawn."""
     batch_size: int = 32
@@ -116,14 +120,15 @@ class TranslateStage:
         final = written[best]
         with atomic_write(context.directory / "translations.jsonl") as file:
             for i, pair in enumerate(test):
+                one = sentence_bleu(final[i], [pair.target], tokenize=self.tokenize, lower_case=self.lower_case)
                 row = {"id": pair.id, "source": pair.source, "reference": pair.target, "written": final[i],
-                       "greedy": written[GREEDY][i]}  # fmt: skip
+                       "greedy": written[GREEDY][i], "bleu": round(one.score, 2)}  # fmt: skip
                 file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
         figures = {
             self._key: results[f"model, {best.name}"][self._key],
             "pairs": len(test),
             "search": best.name,
-            "signature": BLEU_SIGNATURE,
+            "signature": self._signature,
             "results": results,
             "validation": {search.name: scores for search, scores in compared.items()},
         }
@@ -135,6 +140,11 @@ class TranslateStage:
             *self._alignments(context, best, test, final),
         ]
         return {**figures, "exhibits": plain(*exhibits)}
+
+    @property
+    def _signature(self) -> str:
+        """What was measured, in sacrebleu's words."""
+        return f"case:{'lc' if self.lower_case else 'mixed'}|eff:no|tok:{self.tokenize}|smooth:exp"
 
     @property
     def _key(self) -> str:
@@ -173,8 +183,10 @@ class TranslateStage:
 
     def _scores(self, made: Sequence[str], pairs: Sequence[TextPair]) -> dict[str, float]:
         references = [pair.target for pair in pairs]
-        bleu = corpus_bleu(made, [[reference] for reference in references])
-        rouge = mean_rouge(made, references)
+        bleu = corpus_bleu(
+            made, [[reference] for reference in references], tokenize=self.tokenize, lower_case=self.lower_case
+        )
+        rouge = mean_rouge(made, references, stem=self.stem)
         exact = sum(a == b for a, b in zip(made, references, strict=True)) / len(references)
         return {
             "bleu": round(bleu.score, 4),
@@ -209,7 +221,9 @@ class TranslateStage:
             rows=[[name, *(scores[key] for key in columns)] for name, scores in results.items()],
             sentence=f"{count:,} pairs that were not trained on. BLEU and ROUGE go to 100; length is that of all that was written "
             "divided by the references'.",
-            notes=[f"BLEU as sacrebleu defines it: {BLEU_SIGNATURE}. ROUGE: mean F1, words not stemmed."],
+            notes=[
+                f"BLEU as sacrebleu defines it: {self._signature}. ROUGE: mean F1, words {'' if self.stem else 'not '}stemmed."
+            ],
         )
 
     def _compared(self, compared: Mapping[SearchConfig, Mapping[str, float]], count: int) -> list[Plot]:
