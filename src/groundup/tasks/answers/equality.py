@@ -18,7 +18,7 @@ from typing import Any
 
 from .calendar import read_date, read_month, read_time, read_weekday
 from .clean import cleaned
-from .quantity import read_quantity
+from .quantity import read_expression, read_quantity
 from .shapes import Shape, shapes, union
 from .words import read_ordinal
 
@@ -93,11 +93,13 @@ def _same(given: str, wanted: str, tolerance: float, depth: int) -> bool:
     if (infinite := _INFINITY.fullmatch(wanted)) is not None:
         match = _INFINITY.fullmatch(given)
         return match is not None and (match[1] or "+") == (infinite[1] or "+")
-    quantity = read_quantity(wanted)
-    if quantity is not None:
-        found = read_quantity(given)
-        return found is not None and found.same(quantity, tolerance)
-    return False
+    quantity, found = read_quantity(wanted), read_quantity(given)
+    # Letters are a word, unless they are held against an expression: x y and xy are x*y, ab is not ba.
+    if quantity is None and found is not None and found.letters:
+        quantity = read_expression(wanted)
+    elif found is None and quantity is not None and quantity.letters:
+        found = read_expression(given)
+    return quantity is not None and found is not None and found.same(quantity, tolerance)
 
 
 def _plain(text: str) -> str:

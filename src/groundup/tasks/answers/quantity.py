@@ -14,6 +14,7 @@ from .words import read_words
 
 _POINTS = 3
 _LETTERS = re.compile(r"[^\W\d_]{2}")
+_NAMED = re.compile(r"(?<![a-zA-Z])(?:(?:pi|sqrt)(?![a-zA-Z])|(?:ln|log|exp|abs)\()")
 _CURRENCY = re.compile(r"([+-]?)\s*([$€£])\s*(?=[\d.\\])(.*)")
 _NUMBER_AND_REST = re.compile(r"(.*[\d)}])\s*([^\W\d_$€£¢°][^\d]*(?:\^?\{?-?\d\}?[^\d]*)*|[$€£¢°]\S*)")
 _PERCENT = re.compile(r"(.*\S)\s*(?:%|per\s?cent)", re.IGNORECASE)
@@ -40,10 +41,8 @@ class Quantity:
 
     def same(self, other: Quantity, tolerance: float) -> bool:
         """Equal after conversion. A unit that one side leaves out is taken to be the other's; per cent against a bare number is
-        right as a share (0.12) and as a figure (12).
+        right as a share (0.12) and as a figure (12). Unknowns may cancel: only the values count, not the letters.
         """
-        if self.letters != other.letters:
-            return False
         a, b = self.unit, other.unit
         if a is not None and b is not None:
             if a.kinds != b.kinds:
@@ -88,8 +87,11 @@ def _number(text: str) -> Quantity | None:
     """An expression or a number in words, with no unit."""
     if (said := read_words(text)) is not None:
         return Quantity((Value.of(said),) * _POINTS, frozenset())
-    if not _is_written_as_mathematics(text):
-        return None
+    return read_expression(text) if _is_written_as_mathematics(text) else None
+
+
+def read_expression(text: str) -> Quantity | None:
+    """A text that is known to be mathematics: x y and xy are products here, which `read_quantity` takes for words."""
     try:
         first, letters = evaluate(text)
         points = (
@@ -103,7 +105,9 @@ def _number(text: str) -> Quantity | None:
 
 def _is_written_as_mathematics(text: str) -> bool:
     """Letters alone are a word, whose order counts: ab is not ba. A hyphen makes no difference to words of several letters."""
-    if any(character.isdigit() or character in "\\+*/^" for character in text) or text in ("pi", "e"):
+    if any(character.isdigit() or character in "\\+*/^|" for character in text) or text == "e":
+        return True
+    if _NAMED.search(text):
         return True
     return "-" in text and _LETTERS.search(text) is None
 
