@@ -15,6 +15,7 @@ from groundup.models.directory import load_model, save_model
 from groundup.models.families import read_config
 from groundup.nn.ffn import GatedConfig, MLPConfig
 from groundup.nn.mixers.attention import Attention, AttentionConfig, attend, attend_explained, causal_mask
+from groundup.nn.norm import RMSNormConfig
 from groundup.nn.position import LinearScaling, NoPositionConfig, RopeConfig
 from groundup.nn.state import SequenceState
 
@@ -95,6 +96,24 @@ def test_incremental_equals_full(model: Decoder, dtype: torch.dtype | None) -> N
     else:
         assert_same(got, full)
     assert state.lengths.tolist() == [30] * 3 and state.nbytes > 0
+
+
+@pytest.mark.row("5.1")
+@torch.inference_mode()
+def test_float64_stays_float64(model: Decoder) -> None:
+    """A token alone is read as precisely as the first of many, and decoded as precisely as read."""
+    if model.config.block.norm == RMSNormConfig(unit_offset=True):
+        pytest.skip("norms of this kind compute in float32")
+    model.double()
+    ids = ids_of(3, 12)
+    full = model(ids).logits
+    torch.testing.assert_close(model(ids[:, :1]).logits, full[:, :1], rtol=1e-10, atol=1e-10)
+    state, parts = model.init_state(3), []
+    for piece in ids.split([5, *[1] * 7], dim=1):
+        out = model(piece, state)
+        parts.append(out.logits)
+        state = out.state
+    torch.testing.assert_close(torch.cat(parts, dim=1), full, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.row("5.1")

@@ -154,12 +154,13 @@ class Decoder(nn.Module):
     def init_memories(self, rows: int, *, dtype: torch.dtype | None = None) -> list[Memory]:
         """One empty memory of `rows` sequences per layer: the pool that an engine moves sequences in and out of.
 
-        dtype None: what decoding is fastest with, float32 on the CPU; bfloat16 takes half the memory.
+        dtype None: what decoding is fastest with, at least float32 on the CPU; bfloat16 takes half the memory.
         """
         weight = self.embed_tokens.weight
         if dtype is None:
-            # Decoding on the CPU attends in float32 (`score_dtype`); a memory of that dtype saves turning it at every step.
-            dtype = torch.float32 if weight.device.type == "cpu" else weight.dtype
+            # What decoding attends in (`score_dtype`); a memory of that dtype saves turning it at every step.
+            on_cpu = weight.device.type == "cpu"
+            dtype = torch.promote_types(weight.dtype, torch.float32) if on_cpu else weight.dtype
         made: list[Memory] = [
             block.mixer.init_memory(rows, dtype=dtype, device=weight.device)  # type: ignore[operator,union-attr]
             for block in self.blocks

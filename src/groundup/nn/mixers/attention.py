@@ -137,12 +137,13 @@ def causal_mask(num_tokens: int, window: int | None, device: torch.device) -> Te
 
 
 def score_dtype(q: Tensor) -> torch.dtype:
-    """What `attend` computes in: the queries' own dtype, but float32 for one query a row on the CPU.
+    """What `attend` computes in: the queries' own dtype, but at least float32 for one query a row on the CPU.
 
     There the fused kernel is slow in bfloat16 (torch 2.13, 8 heads of 64, 512 keys, one thread: 464 us, and 126 us with
     queries, keys and values turned into float32 on the way, 64 us with keys and values kept in float32).
     """
-    return torch.float32 if q.shape[2] == 1 and q.device.type == "cpu" else q.dtype
+    one = q.shape[2] == 1 and q.device.type == "cpu"
+    return torch.promote_types(q.dtype, torch.float32) if one else q.dtype
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None, scale: float, softcap: float | None) -> Tensor:
@@ -195,5 +196,6 @@ def attend_explained(
         mask = causal_mask(num_queries, None, q.device)
     if mask is not None:
         scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
-    weights = torch.softmax(scores.float(), dim=-1).to(q.dtype)
+    wide = torch.promote_types(q.dtype, torch.float32)
+    weights = torch.softmax(scores.to(wide), dim=-1).to(q.dtype)
     return (weights.view(batch, kv_heads, -1, k.shape[2]) @ v).view(batch, heads, num_queries, size)
