@@ -136,6 +136,10 @@ def test_pictures_as_inputs(tmp_path: Path) -> None:
     assert rows == [[0.2] * 4] * 2
     assert as_input(rows, 2, 4, "it").shape == (2, 4)
     np.testing.assert_allclose(as_input(rows, 8, 8, "it"), np.full((8, 8), 0.2), atol=1e-6)
+    small = np.random.default_rng(0).random((4, 5))
+    np.testing.assert_allclose(
+        as_input(np.kron(small, np.ones((8, 8))), 4, 5, "it"), small, atol=1e-6
+    )  # shrinks without blur
     assert grey(np.full((1, 1, 3), 255, np.uint8)).item() == pytest.approx(1)
     for wrong in ([[0.1], [0.2, 0.3]], [], [[2.0]], "text", [[float("nan")]]):
         with pytest.raises(DataError, match="input 1"):
