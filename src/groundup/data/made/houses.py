@@ -3,9 +3,9 @@
     log price = base + 0.75 log(area / 100) + 0.04 rooms + per condition + per district - 0.02 km to the centre - 0.0025 age
                 + 0.12 if old and renovated + 0.08 if garden and beyond 5 km + noise
 
-So a straight line finds most of it, the log of the price more, and the last two only a model with interactions. The noise is normal with
-the standard deviation `noise` (0.08: a price is off by 8 %), so that no model can do better. Some fields
-are missing, at random.
+So a straight line finds most of it, and the last two only a model with interactions. Fitting the log of the price makes the usual error
+smaller and that of the largest houses larger: the area counts by its own log too. The noise is normal with the standard deviation
+`noise` (0.08: a price is off by 8 %), so that no model can do better. Some fields are missing, at random.
 """
 
 from __future__ import annotations
