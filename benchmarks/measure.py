@@ -58,15 +58,23 @@ class Comparison:
         }
 
 
-def interleave(contenders: Mapping[str, Callable[[], Any]], rounds: int, *, warm_up: int = 0) -> Comparison:
-    """Time every contender once per round, in turn; the order is reversed every other round. Warm-up rounds do not count."""
+def interleave(
+    contenders: Mapping[str, Callable[[], Any]],
+    rounds: int,
+    *,
+    warm_up: int = 0,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Comparison:
+    """Time every contender once per round, in turn; the order is reversed every other round. Warm-up rounds do not count. clock:
+    time.process_time where one thread works on a machine that others use.
+    """
     names = list(contenders)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for number in range(warm_up + rounds):
         for name in names if number % 2 == 0 else reversed(names):
-            start = time.perf_counter()
+            start = clock()
             contenders[name]()
-            elapsed = time.perf_counter() - start
+            elapsed = clock() - start
             if number >= warm_up:
                 seconds[name].append(elapsed)
     return Comparison(timings={name: Timing(seconds=tuple(taken)) for name, taken in seconds.items()})
