@@ -66,6 +66,8 @@ def test_pictures_to_predictors(tmp_path: Path) -> None:
     titles = {e["title"] for stage in report.values() for e in stage["figures"].get("exhibits", ())}
     assert {"Loss", "Confusion matrix", "Samples", "Walks between codes", "Side by side", "The two players"} <= titles
     assert report["vae"]["figures"]["loss"] < report["vae"]["figures"]["loss_of_mean_picture"] + 1
+    lost = report["range"]["figures"]
+    assert 0 <= lost["vanished_at_best_scale"] <= lost["vanished_without_scale"] <= 1
     bar = np.full((6, 6), 0.2)
     bar[:, 3] = 0.98
     (prediction,) = open_predictor(out / "cnn").predict([bar.tolist()])

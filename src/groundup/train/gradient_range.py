@@ -72,7 +72,7 @@ class GradientRangeStage:
         write_json(context.directory / "scales.json", rows)
         counts, edges = np.histogram(sizes, bins=np.arange(np.floor(sizes.min()), np.ceil(sizes.max()) + 1))
         top = float(counts.max() / counts.sum())
-        best = int(np.argmin(errors))
+        best = min(range(len(powers)), key=lambda i: (overflowed[i] > 0, lost[i], powers[i]))
         return {
             "vanished_without_scale": lost[0],
             "vanished_at_best_scale": lost[best],

@@ -16,6 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ...nn.init import initialise
 from ...nn.linear import Linear
 from .parts import Activation, activation
 from .shapes import Pictures, a_share, at_least_one
@@ -41,7 +42,7 @@ class GANConfig:
     latent_size: int = 32
     channels: int = 32
     """Of the widest picture-sized layer; the layer below has twice as many."""
-    dropout: float = 0.3
+    dropout: float = 0.1
     """In the discriminator: with few pictures it would learn them by heart."""
 
     def __post_init__(self) -> None:
@@ -136,9 +137,8 @@ class GAN(nn.Module):
         self.shape, self.latent_size = shape, config.latent_size
         self.generator = Generator(config, shape)
         self.discriminator = Discriminator(config, shape)
-        for module in self.modules():
-            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
-                nn.init.normal_(module.weight, std=0.02)  # Radford et al. 2016, section 4
+        # Not DCGAN's 0.02, which suits layers of hundreds of channels: through few the discriminator's signal would fade.
+        initialise(self, "he_normal")
 
     def forward(self, codes: Tensor) -> Tensor:
         return self.pictures(codes)
