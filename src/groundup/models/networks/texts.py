@@ -166,7 +166,7 @@ class _AddShifted(torch.autograd.Function):
         return made
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         made = grad.new_zeros(ctx.shape)
         for place in range(ctx.shape[2]):
             made[:, place : place + grad.shape[1], place] = grad
