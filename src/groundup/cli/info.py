@@ -14,7 +14,7 @@ from .output import json_option, print_json, print_table
 @click.option("--no-verify", is_flag=True, help="Do not hash the files.")
 @json_option
 def command(path: Path, no_verify: bool, as_json: bool) -> None:
-    """Say what MODEL is: family, size, context, where it came from; check its files against their hashes.
+    """Say what a model, a predictor or a run is: family, size, context, where it came from; check its files against their hashes.
 
     \b
     Examples:
@@ -24,10 +24,18 @@ def command(path: Path, no_verify: bool, as_json: bool) -> None:
     from dataclasses import asdict
 
     from ..core.artifact import SEAL, identity, verify
+    from ..core.errors import ArtifactError
     from ..models.facts import read_model_facts, resolve_model_directory
+    from .wiring import open_predictor, predictor_directory
 
-    directory = resolve_model_directory(path)
-    facts = asdict(read_model_facts(directory))
+    try:
+        directory = resolve_model_directory(path)
+        facts = asdict(read_model_facts(directory))
+    except ArtifactError:
+        found = predictor_directory(path)
+        if found is None:
+            raise
+        directory, facts = found, asdict(open_predictor(found).facts)
     facts["directory"] = str(directory)
     if (directory / SEAL).is_file():
         seal = verify(directory, contents=not no_verify)

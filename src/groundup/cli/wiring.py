@@ -77,28 +77,35 @@ MODELS: dict[str, str] = {
 Scorer with `tokenizer`, `capabilities`, `close()` and `prompt_ids`, as the engine has them."""
 
 
+def predictor_directory(path: Path) -> Path | None:
+    """The predictor that `path` is, or the newest one of the run that it is; None for anything else."""
+    from ..core.artifact import SEAL, read_seal
+
+    if (path / "predictor.json").is_file():
+        return path
+    found = [p.parent for p in path.glob(f"*/{SEAL}") if p.parent.suffix not in (".partial", ".old")]
+    found = [p for p in found if read_seal(p).kind == "predictor"]
+    return max(found, key=lambda p: (p / SEAL).stat().st_mtime_ns) if found else None
+
+
 def open_predictor(path: Path) -> Any:
     """The Predictor in a directory, or the newest one of a run. ArtifactError says what was found otherwise."""
-    from ..core.artifact import SEAL, read_json, read_seal, verify
+    from ..core.artifact import read_json, verify
     from ..core.errors import ArtifactError
 
     path = Path(path).expanduser()
     if not path.is_dir():
         raise ArtifactError(f"{path} is not a directory", hint="groundup runs lists the runs that exist")
-    if not (path / "predictor.json").is_file():
-        found = [p.parent for p in path.glob(f"*/{SEAL}") if p.parent.suffix not in (".partial", ".old")]
-        found = [p for p in found if read_seal(p).kind == "predictor"]
-        if not found:
-            raise ArtifactError(
-                f"{path} holds no model that predicts",
-                hint=f"for a language model: groundup generate {path} 'text'",
-            )
-        path = max(found, key=lambda p: (p / SEAL).stat().st_mtime_ns)
-    verify(path, kind="predictor")
-    kind = read_json(path / "predictor.json").get("type")
+    directory = predictor_directory(path)
+    if directory is None:
+        raise ArtifactError(
+            f"{path} holds no model that predicts", hint=f"for a language model: groundup generate {path} 'text'"
+        )
+    verify(directory, kind="predictor")
+    kind = read_json(directory / "predictor.json").get("type")
     if kind not in PREDICTORS:
-        raise ArtifactError(f"{path} is a predictor of type {kind!r}, which this version does not know")
-    return _load(PREDICTORS[kind])(path)
+        raise ArtifactError(f"{directory} is a predictor of type {kind!r}, which this version does not know")
+    return _load(PREDICTORS[kind])(directory)
 
 
 def _load(target: str) -> Any:
