@@ -40,6 +40,7 @@ def test_features_of_a_table(draw: np.random.Generator) -> None:
     numbers, codes = draw.normal(3, 5, 80), draw.integers(0, 3, 80).astype(np.int32)
     holes = numbers.copy()
     holes[[4, 9]] = np.nan
+    codes[:4] = [0, 1, 2, -1]
     columns = (Column("n", "number", numbers), Column("h", "number", holes), Column("c", "category", codes, ("x", "y", "z")),
                Column("one", "number", np.full(80, 0.1)))  # fmt: skip
     table = TypedTable((*columns, Column("t", "number", numbers)), "t", np.zeros(80, np.uint8))
@@ -50,12 +51,12 @@ def test_features_of_a_table(draw: np.random.Generator) -> None:
     scaled = StandardScaler().fit_transform(np.stack([numbers, filled], axis=1)) * np.sqrt(79 / 80)
     np.testing.assert_allclose(made[:, :2], scaled, atol=1e-9)
     np.testing.assert_array_equal(made[:, 2], np.isnan(holes))
-    np.testing.assert_array_equal(made[:, 3:6], OneHotEncoder().fit_transform(codes[:, None]).toarray())
+    np.testing.assert_array_equal(made[:, 3:6], OneHotEncoder().fit_transform(codes[:, None]).toarray()[:, 1:])
     np.testing.assert_allclose(made[:, 6], 0.0, atol=1e-12)
     again = TableFeatures.from_plain(features.plain())
     np.testing.assert_array_equal(again.transform(table.features), made)
     rows = [
-        {"n": float(n), "h": "" if np.isnan(h) else h, "c": "xyz"[c], "one": "0.1"}
+        {"n": float(n), "h": "" if np.isnan(h) else h, "c": ["x", "y", "z", ""][c], "one": "0.1"}
         for n, h, c in zip(numbers, holes, codes)
     ]
     np.testing.assert_array_equal(features.transform(features.columns_of(rows)), made)
