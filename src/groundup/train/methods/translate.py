@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,9 @@ def open(start: Start) -> Training:
         objective=objective,
         source=source,
         evaluate=HeldOut(
-            objective=Seq2SeqObjective(),
+            objective=Seq2SeqObjective(
+                replace(config, label_smoothing=0.0)
+            ),  # nats per token, comparable between settings
             examples=[] if buckets is None else buckets.take(0, buckets.num_buckets),
             batch_rows=1,
             metrics=("accuracy",),
