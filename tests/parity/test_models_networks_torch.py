@@ -16,7 +16,7 @@ from groundup.core.errors import ConfigError
 from groundup.models.networks import GAN, PADDING, VAE, Pictures, Texts, build_network
 from groundup.models.networks.generative import GANConfig, VAEConfig
 from groundup.models.networks.pictures import CNNConfig, MLPConfig, ResidualBlock, ResNetConfig
-from groundup.models.networks.texts import MeanOfEmbeddingsConfig, TextCNNConfig, TextRNNConfig
+from groundup.models.networks.texts import MeanOfEmbeddingsConfig, TextCNNConfig, TextRNNConfig, _AddShifted
 from groundup.nn.protocols import Batch
 from groundup.objectives.networks import Example, GANObjective, LabelObjective, Penalties, VAEObjective, picture_batch
 from groundup.train.networks.pictures import told_apart
@@ -135,6 +135,12 @@ def test_text_cnn_is_a_convolution_and_a_maximum() -> None:
             found.append(F.conv1d(F.pad(words, (4, 4)), kernel, bias).relu().amax(2))
         rows.append(F.linear(torch.cat(found, 1), ours.score.weight, ours.score.bias))
     close(ours(ids), torch.cat(rows))
+
+
+@pytest.mark.row("1.7")
+def test_the_gradient_of_shifted_sums_is_autograds() -> None:
+    x = torch.randn(2, 7, 3, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(_AddShifted.apply, (x,))
 
 
 @pytest.mark.row("2.5")

@@ -21,7 +21,7 @@ from ...core.errors import ConfigError
 from ...nn.linear import Linear
 from ...nn.mixers.rnn import Recurrent
 from .parts import Activation, activation
-from .shapes import PADDING, Texts, a_share, at_least_one
+from .shapes import PADDING, UNKNOWN, Texts, a_share, at_least_one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +51,13 @@ class TextCNNConfig:
     """Words that a filter sees."""
     filters: int = 100
     """For each window size."""
+    word_dropout: float = 0.0
+    """While training, words become unknown ones with this probability."""
     dropout: float = 0.5
 
     def __post_init__(self) -> None:
         at_least_one(self, "embedding_size", "filters")
-        a_share(self, "dropout")
+        a_share(self, "word_dropout", "dropout")
         if not self.window_sizes or min(self.window_sizes) < 1:
             raise ConfigError(f"must be numbers of at least 1, not {list(self.window_sizes)}", path="window_sizes")
 
@@ -73,12 +75,14 @@ class TextRNNConfig:
     bidirectional: bool = True
     pooling: Literal["max", "mean"] = "max"
     """How the states of all words become one vector."""
+    word_dropout: float = 0.0
+    """While training, words become unknown ones with this probability."""
     dropout: float = 0.5
     """On the word vectors, between layers, and on the pooled states."""
 
     def __post_init__(self) -> None:
         at_least_one(self, "embedding_size", "hidden_size", "num_layers")
-        a_share(self, "dropout")
+        a_share(self, "word_dropout", "dropout")
 
     def build(self, shape: Texts) -> nn.Module:
         return TextRNN(self, shape)
@@ -118,7 +122,11 @@ class TextCNN(nn.Module):
 
     def __init__(self, config: TextCNNConfig, shape: Texts) -> None:
         super().__init__()
-        self.window_sizes, self.num_filters = config.window_sizes, config.filters
+        self.window_sizes, self.num_filters, self.word_dropout = (
+            config.window_sizes,
+            config.filters,
+            config.word_dropout,
+        )
         self.embed = nn.Embedding(shape.vocab_size, config.embedding_size, padding_idx=PADDING)
         nn.init.uniform_(self.embed.weight, -0.25, 0.25)  # Kim 2014, section 3.3
         self.filters = Linear(config.embedding_size, sum(config.window_sizes) * config.filters, bias=False)
@@ -130,6 +138,7 @@ class TextCNN(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         known = ids != PADDING
+        ids = _with_unknown_words(ids, self.word_dropout if self.training else 0.0)
         # Every filter meets every word in each of its places: the text stands between words that are nothing.
         margin = max(self.window_sizes) - 1
         shares = F.pad(self.filters(self.embed(ids) * known[..., None]), (0, 0, margin, margin))
@@ -148,6 +157,14 @@ class TextCNN(nn.Module):
             found.append((values.masked_fill(outside[..., None], float("-inf")).amax(1) + bias).relu())
         scores: Tensor = self.score(self.dropout(torch.cat(found, 1)))
         return scores
+
+
+def _with_unknown_words(ids: Tensor, probability: float) -> Tensor:
+    """Unknown words are met in training too, and no single word decides (Iyyer et al. 2015, section 3.1, of a mean of words)."""
+    if not probability:
+        return ids
+    forgotten = (torch.rand(ids.shape, device=ids.device) < probability) & (ids != PADDING)
+    return ids.masked_fill(forgotten, UNKNOWN)
 
 
 class _AddShifted(torch.autograd.Function):
@@ -189,12 +206,13 @@ class TextRNN(nn.Module):
             dropout=config.dropout,
         )
         self.dropout = nn.Dropout(config.dropout)
-        self.pooling = config.pooling
+        self.pooling, self.word_dropout = config.pooling, config.word_dropout
         self.score = Linear(config.hidden_size * (2 if config.bidirectional else 1), shape.num_labels)
 
     def forward(self, ids: Tensor) -> Tensor:
         known = ids != PADDING
         lengths = known.sum(1).clamp(min=1)
+        ids = _with_unknown_words(ids, self.word_dropout if self.training else 0.0)
         states, _ = self.recurrent(self.dropout(self.embed(ids)), lengths=lengths)
         inside = (torch.arange(ids.shape[1], device=ids.device) < lengths[:, None])[..., None]
         if self.pooling == "max":
