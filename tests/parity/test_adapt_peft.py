@@ -43,8 +43,9 @@ from groundup.models.directory import load_model
 
 pytestmark = [
     pytest.mark.row("9.2"),
-    # peft asks transformers by its old name.
+    # peft asks transformers by its old names.
     pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:.past_key_values. is deprecated:FutureWarning"),
 ]
 
 SEED = int(os.environ.get("GROUNDUP_TEST_SEED") or random.SystemRandom().randrange(2**32))
