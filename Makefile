@@ -46,7 +46,7 @@ fast: .venv/.dev
 	touch $@ .venv/.run
 
 benchmarks: .venv/.dev  ## every figure of the README; half an hour on a quiet machine
-	@for name in startup bpe_train bpe_encode train_char train_throughput generate sft dpo grpo lora sandbox; do \
+	@for name in startup bpe_train bpe_encode train_char train_throughput generate sft dpo grpo lora sandbox ngram autograd lstm; do \
 	  echo "== benchmarks/$$name.py"; (cd benchmarks && ../$(BIN)/python $$name.py) || exit 1; done
 
 soak: .venv/.dev  ## the kill test with 100 kills
