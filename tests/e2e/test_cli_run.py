@@ -196,7 +196,7 @@ def test_a_part_of_ones_own(folder: Path, tmp_path: Path) -> None:
     [
         (["run", "nothing.yaml"], 2, "does not exist"),
         (["run", str(RECIPE), "model.hiden_size=3"], 2, "hidden_size"),
-        (["run", str(RECIPE), "base.optimizer.type=adam"], 2, "adamw"),
+        (["run", str(RECIPE), "base.optimizer.type=adamv"], 2, "adamw"),
         (["run", str(RECIPE), "--budget", "soon"], 2, "3m"),
         (["run", str(RECIPE), "--swap", "model.block.mixer=mine"], 2, "file.py:ClassName"),
         (["chat", "no-such-run"], 1, "no-such-run"),
@@ -222,7 +222,8 @@ def test_every_verb_has_an_example_and_json() -> None:
         command = cli.get_command(click.Context(cli), verb)
         assert command is not None and command.help is not None
         assert f"groundup {verb}" in command.help, f"{verb} has no example"
-        assert any("--json" in p.opts for p in command.params), f"{verb} has no --json"
+        for one in command.commands.values() if isinstance(command, click.Group) else [command]:
+            assert any("--json" in p.opts for p in one.params), f"{verb} {one.name} has no --json"
 
 
 @pytest.mark.row("22.1")

@@ -51,7 +51,7 @@ def test_a_text_that_fits_has_the_nats_of_one_forward_pass(engine: Engine) -> No
         text = " " + "".join(rng.choice(LETTERS) for _ in range(length - 1))
         score = text_score(engine, text)
         assert score["nats"] == pytest.approx(direct(engine, text), rel=1e-4)
-        assert score["tokens"] == length and score["unit"] == "token"
+        assert score["tokens"] == length and score["unit"] == "character"
         assert score["bytes"] == len(text.encode())
         assert score["bits_per_byte"] == pytest.approx(score["nats"] / math.log(2) / len(text.encode()))
 

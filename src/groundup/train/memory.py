@@ -76,12 +76,14 @@ def estimate(
     dtype: Literal["float32", "bfloat16", "float16"] = "float32",
     accumulate: bool = False,
     target_share: float = 1.0,
+    threads: int | None = None,
 ) -> MemoryEstimate:
     """The memory of training `model` (a Decoder, plain, with adapters, or headed) on micro-batches of [R, T] = [rows, positions].
 
     dtype: of the matrix products (autocast); weights keep theirs. accumulate: there are several micro-batches a step, so
     gradients are there while the next one runs. target_share: how many of the positions are learned, which is how many need
-    logits. Only shapes are looked at and the model is not changed; it takes about a second, and some more the first time.
+    logits. threads: that training uses; None: as now. Only shapes are looked at and the model is not changed; it takes about a
+    second, and some more the first time.
     """
     decoder = next(module for module in model.modules() if isinstance(module, Decoder))
     decoder.prepare_positions(positions)
@@ -95,7 +97,10 @@ def estimate(
     weights = sum(t.nbytes for t in {*model.parameters(), *model.buffers()})
     gradients = sum(p.nbytes for p in trained)
     states = optimizer_bytes(optimizer, model)
-    logits = 0 if isinstance(model, HeadedDecoder) else _logits_bytes(decoder, rows, positions, dtype, target_share)
+    alone = (torch.get_num_threads() if threads is None else threads) == 1
+    logits = (
+        0 if isinstance(model, HeadedDecoder) else _logits_bytes(decoder, rows, positions, dtype, target_share, alone)
+    )
     # The three moments that can be the fullest: the loss is made, the backward pass is at its widest, the weights change.
     before = gradients if accumulate else 0
     head_trained = decoder.lm_head.weight.requires_grad if isinstance(decoder.lm_head, nn.Linear) else False
@@ -158,15 +163,16 @@ def _step_bytes(config: OptimizerConfig | Use, model: nn.Module) -> int:
     return max(((4 * 3 + 2 * 4) * n for n in shapes.values()), default=0)
 
 
-def _logits_bytes(decoder: Decoder, rows: int, positions: int, dtype: str, target_share: float) -> int:
+def _logits_bytes(decoder: Decoder, rows: int, positions: int, dtype: str, target_share: float, alone: bool) -> int:
     """At the widest of the loss: whole logits are there as made, in float32, as log-softmax and as gradient; in chunks, one
-    chunk of them, and the gradients of hidden states and head that are made at once.
+    chunk of them, and the gradients of hidden states and head that are made at once. alone: on one thread the chunk has no
+    copy in float32 (objectives/cross_entropy_kernel.py).
     """
     n, vocab = max(1, round(rows * positions * target_share)), decoder.config.vocab_size
     made = 2 if dtype != "float32" else 4
     if n * 4 * vocab <= PLAIN_BYTES:
         return n * vocab * (made + 3 * 4)
-    chunk = min(n, CHUNK_TOKENS) * vocab * (2 * made + 4)
+    chunk = min(n, CHUNK_TOKENS) * vocab * (2 * made + (0 if alone else 4))
     hidden = 2 * n * decoder.config.hidden_size * decoder.embed_tokens.weight.element_size()
     return chunk + hidden + 2 * decoder.embed_tokens.weight.nbytes
 

@@ -257,6 +257,7 @@ class TrainStage:
             optimizer=self.optimizer,
             dtype=settings.dtype,  # type: ignore[arg-type]
             accumulate=len(batches) > 1,
+            threads=settings.threads,
         )
         return expected.total - expected.weights
 

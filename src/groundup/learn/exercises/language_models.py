@@ -16,13 +16,14 @@ from .exercise import TORCH, Case, Check, Exercise, Mistake, Outputs, drive_call
 
 
 def _texts(rng: np.random.Generator) -> Sequence[Case]:
+    """With two words in the vocabulary that the text does not have: what is given to them tells smoothings apart."""
     cases = []
     for length, vocab in ((4, 3), (12, 3), (40, 5), (200, 12)):
         weights = 1.0 / np.arange(1, vocab + 1)
         ids = rng.choice(vocab, size=length, p=weights / weights.sum())
         for _ in range(3):
             context = int(rng.choice(ids[:-1]))
-            cases.append({"ids": [int(i) for i in ids], "vocab_size": vocab, "context": context, "discount": 0.75})
+            cases.append({"ids": [int(i) for i in ids], "vocab_size": vocab + 2, "context": context, "discount": 0.75})
     return cases
 
 
@@ -416,7 +417,10 @@ _LEXICON = ["the", "cat", "sat", "on", "a", "mat", "dog", "ran", "home"]
 
 
 def _pairs(rng: np.random.Generator) -> Sequence[Case]:
-    cases: list[Case] = [{"hypotheses": ["the cat sat on the mat"], "references": ["the cat sat on the mat"]}]
+    cases: list[Case] = [
+        {"hypotheses": [text], "references": ["the cat sat on the mat"]}
+        for text in ("the cat sat on the mat", "the cat sat on the", "the cat sat on the mat at home")
+    ]
     for n in (1, 2, 4, 10):
         references = [" ".join(rng.choice(_LEXICON, size=rng.integers(6, 14))) for _ in range(n)]
         hypotheses = []

@@ -13,7 +13,8 @@ from .exercise import TORCH, Case, Check, Exercise, Mistake, Outputs, drive_call
 
 
 def _vectors(rng: np.random.Generator) -> Sequence[Case]:
-    return [{"x": rng.normal(size=s) * 3 + 1, "weight": rng.normal(size=s[-1])} for s in ((1, 2), (3, 4), (2, 5, 16))]
+    cases = [{"x": rng.normal(size=s) * 3 + 1, "weight": rng.normal(size=s[-1])} for s in ((1, 2), (3, 4), (2, 5, 16))]
+    return [*cases, {"x": rng.normal(size=(2, 4)) * 1e-3, "weight": rng.normal(size=4)}]  # so small that eps shows
 
 
 def _rms(
