@@ -59,7 +59,7 @@ class Mistake:
 
 @dataclass(frozen=True, kw_only=True)
 class Growth:
-    """How running time may grow: measured in processor time at sizes n, 2n, 4n, of which the best of three runs count."""
+    """How running time may grow: measured at sizes n, 2n, 4n, of which the best of three runs counts; three times, before it fails."""
 
     case: Callable[[np.random.Generator, int], Case]
     start: int

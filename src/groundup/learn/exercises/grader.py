@@ -278,9 +278,9 @@ class _Grading:
 
 
 def _timed(exercise: Exercise, case: Case) -> float:
-    start = time.process_time()
+    start = time.perf_counter()
     exercise.reference(case)
-    return time.process_time() - start
+    return time.perf_counter() - start
 
 
 def _shown(case: Case) -> str:
