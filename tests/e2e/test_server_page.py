@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import pytest
+
+from browsing import launched, opened
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -21,28 +21,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.row("17.6")
 TESTS = Path(__file__).resolve().parents[1]
 KEY = "a-key-for-the-page"
-WAIT_MS = 30_000
-
-
-def chromium() -> str | None:
-    named = os.environ.get("GROUNDUP_CHROMIUM") or "/usr/bin/chromium"
-    return named if Path(named).is_file() else shutil.which("chromium") or shutil.which("google-chrome")
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    path = chromium()
-    if path is None:
-        reason = "no Chromium was found (apt install chromium, or set GROUNDUP_CHROMIUM to its path)"
-        if os.environ.get("GROUNDUP_REQUIRE_BROWSER") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        # Chromium's own sandbox needs privileges that containers lack.
-        launched = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
-        yield launched
-        launched.close()
+    with launched() as browser:
+        yield browser
 
 
 class Served:
@@ -88,29 +72,6 @@ def markov() -> Iterator[Served]:
         yield server
 
 
-@contextlib.contextmanager
-def opened(browser: Browser, server: Served, **options: Any) -> Iterator[Page]:
-    """A tab at `/`; nothing in it may reach another host or complain on the console."""
-    context = browser.new_context(**{"viewport": {"width": 1100, "height": 750}, **options})
-    page = context.new_page()
-    page.set_default_timeout(WAIT_MS)
-    complaints: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("dialog", lambda dialog: complaints.append(f"dialog {dialog.message}"))
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("websocket", lambda socket: asked.append(socket.url))
-    page.goto(server.url)
-    yield page
-    home = urlsplit(server.url).netloc
-    foreign = [url for url in asked if urlsplit(url).scheme != "data" and urlsplit(url).netloc != home]
-    assert foreign == []
-    # The browser itself reports the sign-in form's status 401.
-    assert [c for c in complaints if "401" not in c] == []
-    context.close()
-
-
 def ask(page: Page, text: str) -> None:
     page.locator("textarea").fill(text)
     page.locator("textarea").press("Enter")
@@ -129,7 +90,7 @@ def text_length(page: Page, more_than: int, which: int = -1) -> None:
 
 
 def test_a_person_talks_to_the_model(browser: Browser, tmp_path: Path) -> None:
-    with served("held") as server, opened(browser, server) as page:
+    with served("held") as server, opened(browser, server.url) as page:
         assert page.get_by_text("markov", exact=True).is_visible()
         assert page.title().startswith("markov")
         page.screenshot(path=tmp_path / "empty.png")
@@ -177,7 +138,7 @@ def test_a_person_talks_to_the_model(browser: Browser, tmp_path: Path) -> None:
 
 
 def test_settings_are_used_and_the_usage_is_shown(browser: Browser, markov: Served) -> None:
-    with opened(browser, markov) as page:
+    with opened(browser, markov.url) as page:
         page.get_by_role("button", name="Settings").click()
         page.get_by_label("Longest answer").fill("7")
         page.get_by_label("Longest answer").press("Tab")
@@ -196,7 +157,7 @@ def test_settings_are_used_and_the_usage_is_shown(browser: Browser, markov: Serv
 
 
 def test_model_output_is_inert(browser: Browser, markov: Served, tmp_path: Path) -> None:
-    with opened(browser, markov) as page:
+    with opened(browser, markov.url) as page:
         ask(page, "attack <img src=x onerror='window.__owned = 9'>")
         page.get_by_text("tokens/s").wait_for()
         assert page.evaluate("window.__owned") is None
@@ -215,7 +176,7 @@ def test_model_output_is_inert(browser: Browser, markov: Served, tmp_path: Path)
 
 def test_it_fits_a_phone_in_the_dark(browser: Browser, markov: Served, tmp_path: Path) -> None:
     phone = {"viewport": {"width": 360, "height": 640}, "color_scheme": "dark", "has_touch": True}
-    with opened(browser, markov, **phone) as page:
+    with opened(browser, markov.url, **phone) as page:
         ask(page, "the little bird " * 4)
         page.get_by_text("tokens/s").wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
@@ -232,7 +193,7 @@ def test_it_fits_a_phone_in_the_dark(browser: Browser, markov: Served, tmp_path:
 
 
 def test_errors_are_shown_and_the_chat_goes_on(browser: Browser, markov: Served) -> None:
-    with opened(browser, markov) as page:
+    with opened(browser, markov.url) as page:
         ask(page, "x" * 5000)
         page.get_by_role("alert").get_by_text("the limit is 4,096").wait_for()
         ask(page, "the ")
@@ -240,7 +201,7 @@ def test_errors_are_shown_and_the_chat_goes_on(browser: Browser, markov: Served)
 
 
 def test_a_model_without_chat_continues_text(browser: Browser, tmp_path: Path) -> None:
-    with served("plain") as server, opened(browser, server) as page:
+    with served("plain") as server, opened(browser, server.url) as page:
         page.get_by_text("markov continues your text").wait_for()
         ask(page, "the fox ")
         page.get_by_text("8 + 512 tokens").wait_for()
@@ -250,7 +211,7 @@ def test_a_model_without_chat_continues_text(browser: Browser, tmp_path: Path) -
 
 
 def test_a_server_with_a_key_asks_for_it(browser: Browser, tmp_path: Path) -> None:
-    with served("markov", KEY) as server, opened(browser, server) as page:
+    with served("markov", KEY) as server, opened(browser, server.url) as page:
         page.screenshot(path=tmp_path / "sign-in.png")
         page.get_by_label("API key").fill("not-the-key")
         page.get_by_role("button", name="Open the chat").click()

@@ -23,6 +23,7 @@ VERBS = {
     "tokenizer": "Train a tokenizer, or see how one cuts a text.",
     "data": "Look into documents, token shards and instruction pairs.",
     "serve": "Serve a model with the OpenAI API and a chat page.",
+    "studio": "Open the local page: roadmap, runs, tokens, attention, sampling, data, chat.",
     "roadmap": "The roadmap: chapters, rows, how far they work, what comes next.",
     "assess": "Score your skills; get a path and the reasons for it.",
     "plan": "Dates for a path, as a table, Markdown and a calendar.",

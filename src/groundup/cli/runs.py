@@ -21,8 +21,8 @@ def command(directory: Path, as_json: bool) -> None:
       groundup runs
       groundup runs runs/quickstart --json
     """
-    from ..core.errors import ArtifactError
     from ..core.recipe import REPORT, read_report
+    from ..core.runs import list_runs
 
     if (directory / REPORT).is_file():
         report = read_report(directory)
@@ -35,29 +35,19 @@ def command(directory: Path, as_json: bool) -> None:
         ]
         print_table(f"{report['name']} in {directory}", ["stage", "type", "seconds", "figures"], rows)
         return
-    if not directory.is_dir():
-        raise ArtifactError(f"{directory} does not exist", hint="groundup run recipes/quickstart.yaml")
-    found = []
-    for path in sorted(directory.iterdir()):
-        if (path / REPORT).is_file():
-            report = read_report(path)
-            stages = report["stages"]
-            seconds = sum(stage["seconds"] or 0 for stage in stages.values())
-            partial = sorted(p.name.removesuffix(".partial") for p in path.glob("*.partial"))
-            found.append(
-                {
-                    "run": str(path),
-                    "name": report["name"],
-                    "stages": list(stages),
-                    "unfinished": partial,
-                    "seconds": round(seconds, 1),
-                }
-            )
+    runs = list_runs(directory)
     if as_json:
-        print_json({"runs": found})
+        print_json(
+            {
+                "runs": [
+                    {"run": str(r.path), "name": r.name, "stages": list(r.stages), "unfinished": list(r.unfinished),
+                     "seconds": round(r.seconds, 1)} for r in runs
+                ]
+            }
+        )  # fmt: skip
         return
-    listed = [(r["run"], r["name"], ", ".join(r["stages"]), ", ".join(r["unfinished"]), r["seconds"]) for r in found]
-    print_table(f"{len(found)} runs in {directory}", ["run", "recipe", "done", "unfinished", "seconds"], listed)
+    listed = [(r.path, r.name, ", ".join(r.stages), ", ".join(r.unfinished), round(r.seconds, 1)) for r in runs]
+    print_table(f"{len(runs)} runs in {directory}", ["run", "recipe", "done", "unfinished", "seconds"], listed)
 
 
 def _headline(figures: dict[str, Any]) -> str:

@@ -204,3 +204,31 @@ def _endpoint(model: Any) -> Any:
     # A Path has lost one of the two slashes.
     address = re.match(r"(https?):/{1,2}(?=[^/])", str(model)) if isinstance(model, (str, Path)) else None
     return EndpointConfig.from_url(f"{address[1]}://{str(model)[address.end() :]}") if address else None
+
+
+def open_tokenizer(path: Path) -> Any:
+    """The tokenizer in a tokenizer or model directory, a file of a known format, or the newest of a run. ArtifactError otherwise."""
+    from ..core.artifact import SEAL, read_seal
+    from ..tokenizers import load_tokenizer
+
+    found = [p.parent for p in Path(path).glob(f"*/{SEAL}") if p.parent.suffix not in (".partial", ".old")]
+    of_run = [p for p in found if read_seal(p).kind == "tokenizer"]
+    return load_tokenizer(max(of_run, key=lambda p: (p / SEAL).stat().st_mtime_ns) if of_run else path)
+
+
+def open_inspector(path: Path, *, trusted_parts: Collection[str] = ()) -> Any:
+    """A decoder with its attention open (engine/inspector.py): the model directory, or the newest of the run, at `path`."""
+    from ..engine.inspector import Inspector
+    from ..models.facts import resolve_model_directory
+
+    return Inspector.load(resolve_model_directory(Path(path)), trusted_parts=trusted_parts)
+
+
+def machine_limits(dtype: str) -> tuple[float, float]:
+    """What this machine reaches now: FLOP/s of a matrix product of `dtype`, and bytes/s from memory."""
+    import torch
+
+    from ..train.settings import gemm_peak, memory_bandwidth
+
+    threads = torch.get_num_threads()
+    return gemm_peak(dtype, threads), memory_bandwidth(threads)

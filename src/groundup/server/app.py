@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from groundup.core.errors import GroundupError, MissingDependency
+from groundup.core.errors import MissingDependency
 from groundup.core.protocols import Generator
 
 from .config import ServerConfig
@@ -12,7 +12,6 @@ from .config import ServerConfig
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from .routes import Service
 
 
 def create_app(generator: Generator, *, config: ServerConfig) -> FastAPI:
@@ -35,6 +34,7 @@ def create_app(generator: Generator, *, config: ServerConfig) -> FastAPI:
         title="groundup", docs_url=None, redoc_url=None, openapi_url=None, middleware=[Middleware(Gate, config=config)]
     )
     app.state.service = service
+    app.state.drain = service.bridge.drain
     endpoints = [
         Route("/health", Health(service), methods=["GET"]),
         Route("/v1/models", Models(service), methods=["GET"]),
@@ -49,26 +49,12 @@ def create_app(generator: Generator, *, config: ServerConfig) -> FastAPI:
     missing = Missing(methods)
     app.router.routes.extend([*endpoints, Route("/v1/{rest:path}", missing), Route("/v1", missing)])
     if config.chat_page:
-        _add_page(app, service)
+        from .mount import claim_page
+
+        claim_page("the chat page")
+        from .page import add_page
+
+        add_page(app, service)
     else:
         app.router.routes.append(Route("/{rest:path}", missing))
     return app
-
-
-_paged: list[int] = []
-
-
-def _add_page(app: FastAPI, service: Service) -> None:
-    if _paged:
-        raise GroundupError(
-            "this process already has an app with a chat page",
-            hint="give the second one ServerConfig(chat_page=False), or a process of its own",
-        )
-    try:
-        import nicegui  # noqa: F401
-    except ImportError:
-        raise MissingDependency("nicegui", extra="serve", purpose="the chat page") from None
-    from .page import add_page
-
-    _paged.append(1)
-    add_page(app, service)

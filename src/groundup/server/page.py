@@ -7,10 +7,7 @@ nodes only: there is no Markdown or HTML to escape from. A model without a chat 
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -22,6 +19,7 @@ from groundup.core.types import Request, SamplingParams, Usage
 
 from .bridge import Stream
 from .errors import Failure
+from .mount import ICON, mount_pages
 from .transcript import Segment, Transcript, segments
 
 if TYPE_CHECKING:
@@ -31,40 +29,28 @@ if TYPE_CHECKING:
 
 _REDRAW_SECONDS = 0.04
 _PRIMARY = "#0f766e"
-_ICON = (
-    "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'><rect width='32' height='32' rx='8' fill='#0f766e'/>"
-    "<path d='M8 22h16M11 17h10M14 12h4' stroke='#fff' stroke-width='2.6' stroke-linecap='round'/></svg>"
-)
+_COLOURS = "groundup_colours"
 _ENTER = (
     "(event) => { if (!event.shiftKey && !event.isComposing) { event.preventDefault(); emit(event.target.value); } }"
 )
-_THEMES = ((None, "brightness_auto", "system colours"), (True, "dark_mode", "dark"), (False, "light_mode", "light"))
+_THEMES = ((None, "brightness_auto", "system"), (True, "dark_mode", "dark"), (False, "light_mode", "light"))
 
 
 def add_page(app: FastAPI, service: Service) -> None:
-    """Mount the page into `app`. Once per process: NiceGUI's state is the process's."""
+    """Mount the page into `app`, at `/`."""
 
-    @ui.page("/", title=f"{service.model} · groundup", dark=None, favicon=_ICON, language="en-US")
+    @ui.page("/", title=f"{service.model} · groundup", dark=None, favicon=ICON, language="en-US")
     def chat() -> None:
-        _Page(service).build()
+        look()
+        Chat(service).build()
 
-    ui.run_with(app, tailwind=False, show_welcome_message=False, reconnect_timeout=10.0)
-    start = app.router.lifespan_context
+    mount_pages(app)
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
-        async with AsyncExitStack() as running:
-            # To find its server, which only its own `shutdown` needs, NiceGUI asks every object that the collector knows for
-            # its class. One that answers with an error stops the start, one that warns (torch.distributed.reduce_op) shows
-            # the user a stranger's warning. Frozen objects are not asked.
-            gc.freeze()
-            try:
-                state = await running.enter_async_context(start(app))
-            finally:
-                gc.unfreeze()
-            yield state
 
-    app.router.lifespan_context = lifespan
+def look() -> None:
+    """The colours and letters of every page."""
+    ui.colors(primary=_PRIMARY)
+    ui.add_css(_shipped("page.css"))
 
 
 @lru_cache
@@ -72,8 +58,8 @@ def _shipped(name: str) -> str:
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-class _Page:
-    """One open tab."""
+class Chat:
+    """The conversation of one open tab, with whichever model `service` is over."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
@@ -86,14 +72,16 @@ class _Page:
         self.busy = False
         self.stopped = False
 
-    def build(self) -> None:
-        ui.colors(primary=_PRIMARY)
-        ui.add_css(_shipped("page.css"))
+    def build(self, *, bar: bool = True) -> None:
+        """bar: with a header of its own; without, `tools()` belong into the header that the page has."""
         ui.add_body_html(f"<script type='module'>{_shipped('page.js')}</script>")
-        self._bar()
+        if bar:
+            self._bar()
         self.talk = ui.element("div").classes("gu-talk").props('role=log aria-label="Conversation"')
         self._welcome()
-        self._foot()
+        # NiceGUI's footer belongs to the whole page; in a page with other things the box sticks to the end of its place.
+        with (ui.footer() if bar else ui.element("div").style("position: sticky; bottom: 0")).classes("gu-foot"):
+            self._foot()
         ui.on("gu-stop", self._stop)
         ui.context.client.on_disconnect(self._stop)
 
@@ -102,11 +90,14 @@ class _Page:
             ui.label("groundup").classes("gu-brand")
             ui.label(self.service.model).classes("gu-model").props(f'title="{self.context:,} tokens of context"')
             ui.element("span").classes("gu-grow")
-            _button("add_comment", "New chat" if self.chats else "Clear", self._new)
-            with _button("tune", "Settings"), ui.menu().props("anchor='bottom right' self='top right'"):
-                self._settings()
-            self.theme = ui.dark_mode(None)
-            self.theme_button = _button(_THEMES[0][1], "Colours: system", self._next_theme)
+            self.tools()
+            colours_button()
+
+    def tools(self) -> None:
+        """Its buttons: begin again, settings."""
+        button("add_comment", "New chat" if self.chats else "Clear", self._new)
+        with button("tune", "Settings"), ui.menu().props("anchor='bottom right' self='top right'"):
+            self._settings()
 
     def _settings(self) -> None:
         with ui.element("div").classes("gu-settings"):
@@ -120,18 +111,17 @@ class _Page:
             ).props("dense")
 
     def _foot(self) -> None:
-        with ui.footer().classes("gu-foot"):
-            with ui.element("div").classes("gu-box"):
-                placeholder = "Write a message" if self.chats else "Write the beginning of a text"
-                self.input = (
-                    ui.textarea(placeholder=placeholder)
-                    .props(f'autogrow borderless dense autofocus rows=1 aria-label="{placeholder}"')
-                    .on("keydown.enter", lambda event: self._send(str(event.args)), js_handler=_ENTER)
-                )
-                self.send_button = _button("arrow_upward", "Send", lambda: self._send(self.input.value), filled=True)
-                self.stop_button = _button("stop", "Stop", self._stop, filled=True)
-                self.stop_button.set_visibility(False)
-            ui.label("Enter sends · Shift+Enter begins a new line · Esc stops").classes("gu-hint")
+        with ui.element("div").classes("gu-box"):
+            placeholder = "Write a message" if self.chats else "Write the beginning of a text"
+            self.input = (
+                ui.textarea(placeholder=placeholder)
+                .props(f'autogrow borderless dense autofocus rows=1 aria-label="{placeholder}"')
+                .on("keydown.enter", lambda event: self._send(str(event.args)), js_handler=_ENTER)
+            )
+            self.send_button = button("arrow_upward", "Send", lambda: self._send(self.input.value), filled=True)
+            self.stop_button = button("stop", "Stop", self._stop, filled=True)
+            self.stop_button.set_visibility(False)
+        ui.label("Enter sends · Shift+Enter begins a new line · Esc stops").classes("gu-hint")
 
     def _welcome(self) -> None:
         with self.talk, ui.element("div").classes("gu-empty") as self.empty:
@@ -141,12 +131,6 @@ class _Page:
                 ui.label("Everything stays on the machine that runs this server.")
             else:
                 ui.label("This model has no chat template. Write the beginning of a text and it goes on from there.")
-
-    def _next_theme(self) -> None:
-        values = [value for value, _, _ in _THEMES]
-        value, icon, name = _THEMES[(values.index(self.theme.value) + 1) % len(_THEMES)]
-        self.theme.value = value
-        self.theme_button.props(f'icon={icon} aria-label="Colours: {name}" title="Colours: {name}"')
 
     def _new(self) -> None:
         self._stop()
@@ -289,14 +273,36 @@ class _Answer:
         with self._note:
             ui.label(" · ".join(facts))
             if self.text:
-                _button("content_copy", "Copy the answer", lambda: ui.clipboard.write(self.text), small=True)
+                button("content_copy", "Copy the answer", lambda: ui.clipboard.write(self.text), small=True)
 
 
 def _rate(per_second: float) -> str:
     return f"{per_second:,.0f}" if per_second >= 10 else f"{per_second:.1f}"
 
 
-def _button(icon: str, name: str, click: Any = None, *, filled: bool = False, small: bool = False) -> ui.button:
+def colours_button() -> None:
+    """The system's colours, dark, light, in turn. Kept in a cookie, so that the next page begins with them."""
+    kept = ui.context.client.request.cookies.get(_COLOURS, "system") if ui.context.client.request else "system"
+    place = next((i for i, (_, _, name) in enumerate(_THEMES) if name == kept), 0)
+    mode = ui.dark_mode(_THEMES[place][0])
+
+    def show(place: int) -> None:
+        value, icon, name = _THEMES[place]
+        mode.value = value
+        shown.props(f'icon={icon} aria-label="Colours: {name}" title="Colours: {name}"')
+
+    def turn() -> None:
+        nonlocal place
+        place = (place + 1) % len(_THEMES)
+        show(place)
+        ui.run_javascript(
+            f"document.cookie = '{_COLOURS}={_THEMES[place][2]}; path=/; SameSite=Strict; max-age=31536000'"
+        )
+
+    shown = button(_THEMES[place][1], f"Colours: {_THEMES[place][2]}", turn)
+
+
+def button(icon: str, name: str, click: Any = None, *, filled: bool = False, small: bool = False) -> ui.button:
     look = "round unelevated color=primary" if filled else "round flat color=grey-7"
     size = "xs" if small else "sm"
     return ui.button(icon=icon, on_click=click, color=None).props(

@@ -35,7 +35,7 @@ def _server(app: FastAPI, config: ServerConfig, on_started: Callable[[], None]) 
             on_started()
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            app.state.service.bridge.drain(config.shutdown_grace_seconds)
+            app.state.drain(config.shutdown_grace_seconds)
             await super().shutdown(sockets)
 
     return Server(
@@ -83,14 +83,19 @@ def serve(generator: Generator, config: ServerConfig, on_ready: Callable[[str], 
     Raises ConfigError when the port is taken. Call from the main thread.
     """
     app = create_app(generator, config=config)
+    model = app.state.service.model
+    serve_app(
+        app, config, on_ready or (lambda url: print(f"{model} at {url} (API: {url}/v1; Ctrl+C stops it)", flush=True))
+    )
+
+
+def serve_app(app: FastAPI, config: ServerConfig, on_ready: Callable[[str], None]) -> None:
+    """`serve` for an app that is made already; its `state.drain(grace_seconds)` lets running work finish."""
     with _listen(config) as listener:
         url = _url(config, listener)
 
         def started() -> None:
-            if on_ready is not None:
-                on_ready(url)
-            else:
-                print(f"{app.state.service.model} at {url} (API: {url}/v1; Ctrl+C stops it)", flush=True)
+            on_ready(url)
 
         # uvicorn raises the signal again when it has shut down; the process ends by returning from here instead.
         before = {number: signal.signal(number, _ignore) for number in (signal.SIGTERM, signal.SIGINT)}

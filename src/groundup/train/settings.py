@@ -28,6 +28,7 @@ COMPILE_COST_SECONDS = 40.0
 _WORTH = 10
 """Compiling has saved between nothing and a third of a step here: it is tried when the run is this many times its cost."""
 _GEMM_SIZE = 1024
+_STREAM_FLOATS = 16 << 20  # 64 MiB an array, three of them: more than the last-level cache of most machines
 _TRIAL_POSITIONS = 2048
 """A micro-batch of at least this many positions shows the order of the candidates as well as a whole step does."""
 
@@ -175,5 +176,23 @@ def gemm_peak(dtype: str, threads: int, *, seconds: float = 0.3) -> float:
             torch.matmul(a, b, out=out)
             best = min(best, time.perf_counter() - start)
         return 2 * _GEMM_SIZE**3 / best
+    finally:
+        torch.set_num_threads(before)
+
+
+def memory_bandwidth(threads: int, *, seconds: float = 0.3) -> float:
+    """Bytes per second that this machine reads and writes when it adds arrays too large for its caches, measured now."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        a = torch.ones(_STREAM_FLOATS)
+        b, out = torch.ones_like(a), torch.empty_like(a)
+        torch.add(a, b, out=out)
+        best, end = float("inf"), time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            start = time.perf_counter()
+            torch.add(a, b, out=out)
+            best = min(best, time.perf_counter() - start)
+        return 3 * a.nbytes / best
     finally:
         torch.set_num_threads(before)

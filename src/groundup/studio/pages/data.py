@@ -1,0 +1,12 @@
+"""Data."""
+
+from __future__ import annotations
+
+from ..app import Studio
+from ..frame import heading
+
+
+def add(studio: Studio) -> None:
+    @studio.page("/data", "Data")
+    def data() -> None:
+        heading("Data")

@@ -1,0 +1,12 @@
+"""Roadmap."""
+
+from __future__ import annotations
+
+from ..app import Studio
+from ..frame import heading
+
+
+def add(studio: Studio) -> None:
+    @studio.page("/", "Roadmap")
+    def roadmap() -> None:
+        heading("Roadmap")

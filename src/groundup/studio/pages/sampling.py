@@ -1,0 +1,12 @@
+"""Sampling."""
+
+from __future__ import annotations
+
+from ..app import Studio
+from ..frame import heading
+
+
+def add(studio: Studio) -> None:
+    @studio.page("/sampling", "Sampling")
+    def sampling() -> None:
+        heading("Sampling")
