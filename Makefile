@@ -7,7 +7,7 @@ BIN = .venv/bin
 export UV_LINK_MODE ?= copy
 export UV_CONSTRAINT = $(CURDIR)/constraints.txt
 
-.PHONY: quickstart test check format format-check lint types imports fast benchmarks soak clean
+.PHONY: quickstart test check format format-check lint types imports fast docs docs-serve benchmarks soak clean
 
 quickstart: .venv/.run  ## set up, then run the main job (about eight minutes on two cores)
 	$(BIN)/groundup run recipes/quickstart.yaml $(ARGS)
@@ -18,11 +18,11 @@ test: .venv/.dev  ## set up, then run the whole test suite
 check: .venv/.dev format-check lint types imports fast  ## what pre-commit and CI run
 
 format: .venv/.dev
-	$(BIN)/ruff format src tests benchmarks labs && $(BIN)/ruff check --fix src tests benchmarks labs
+	$(BIN)/ruff format src tests benchmarks labs docs && $(BIN)/ruff check --fix src tests benchmarks labs docs
 format-check: .venv/.dev
-	$(BIN)/ruff format --check src tests benchmarks labs
+	$(BIN)/ruff format --check src tests benchmarks labs docs
 lint: .venv/.dev
-	$(BIN)/ruff check src tests benchmarks labs
+	$(BIN)/ruff check src tests benchmarks labs docs
 types: .venv/.dev
 	$(BIN)/mypy
 imports: .venv/.dev
@@ -45,6 +45,12 @@ fast: .venv/.dev
 	$(BIN)/uv pip install -q --no-sources --python $(BIN)/python -c constraints.txt -e '.[dev]'
 	touch $@ .venv/.run
 
+docs: .venv/.dev  ## the documentation site, in site/
+	cd docs && ../$(BIN)/python -m website
+
+docs-serve: .venv/.dev  ## the same, shown at http://localhost:8000 while it is written
+	cd docs && ../$(BIN)/python -m website --serve
+
 benchmarks: .venv/.dev  ## every figure of the README; half an hour on a quiet machine
 	@for name in startup bpe_train bpe_encode train_char train_throughput generate sft dpo grpo lora sandbox ngram autograd lstm; do \
 	  echo "== benchmarks/$$name.py"; (cd benchmarks && ../$(BIN)/python $$name.py) || exit 1; done
@@ -53,4 +59,4 @@ soak: .venv/.dev  ## the kill test with 100 kills
 	GROUNDUP_KILLS=100 $(BIN)/python -m pytest -s tests/faults/test_train_kill.py
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv build site .pytest_cache .mypy_cache .ruff_cache
