@@ -1,0 +1,101 @@
+"""A studio over a small real run, for the tests of its views."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from browsing import launched
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = [
+    "tokenizer.vocab_size=500", "model.hidden_size=32", "model.num_hidden_layers=2", "model.max_position_embeddings=128",
+    "model.block.ffn.intermediate_size=64", "base.context_tokens=64", "base.batch_size=4", "base.num_steps=20", "base.evaluations=4",
+    "base.precision.threads=1", "base.precision.dtype=float32", "sft.batch_size=4", "sft.num_steps=6",
+    "sft.precision.threads=1", "sft.precision.dtype=float32", "evaluation.text_bytes=2000",
+    "evaluation.num_functions=1", "evaluation.questions_per_kind=1", "evaluation.function_tokens=8", "evaluation.answer_tokens=8",
+    "evaluation.sample_tokens=8",
+]  # fmt: skip
+
+
+class StudioProcess(NamedTuple):
+    url: str
+    runs: Path
+    """The folder of runs; `runs / "small"` is one of the quickstart recipe, made small."""
+    files: Path
+    """Where the learner's files are."""
+    home: Path
+    """GROUNDUP_HOME of the process: its progress."""
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with launched() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="session")
+def small_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one finished run, `small`. Copy what a test changes."""
+    text = tmp_path_factory.mktemp("text")
+    for package in ("json", "email"):
+        for path in (Path(sysconfig.get_path("stdlib")) / package).glob("*.py"):
+            (text / package).mkdir(exist_ok=True)
+            shutil.copy(path, text / package / path.name)
+    runs = tmp_path_factory.mktemp("studio") / "runs"
+    line = [
+        "run",
+        str(ROOT / "recipes/quickstart.yaml"),
+        f"data.source.path={text}",
+        *SMALL,
+        "--out",
+        str(runs / "small"),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "groundup", *line, "--json"], capture_output=True, text=True, timeout=280, check=False
+    )
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    return runs
+
+
+@contextlib.contextmanager
+def studio_process(runs: Path, folder: Path, *options: str) -> Iterator[StudioProcess]:
+    """`groundup studio` over `runs` in a process of its own, with files and progress in `folder`."""
+    files, home = folder / "files", folder / "home"
+    for made in (files, home):
+        made.mkdir(parents=True, exist_ok=True)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "GROUNDUP_API"))}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "groundup", "studio", str(runs), "--files", str(files), "--port", "0", "--json", *options],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment | {"GROUNDUP_HOME": str(home)},
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, process.communicate()[1]
+        yield StudioProcess(json.loads(line)["url"], runs, files, home)
+        process.terminate()
+        _, errors = process.communicate(timeout=60)
+        assert (process.returncode, errors) == (0, "")
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="session")
+def studio(small_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioProcess]:
+    with studio_process(small_runs, tmp_path_factory.mktemp("studio-home")) as running:
+        yield running
