@@ -26,7 +26,8 @@ PHONE = {"viewport": {"width": 360, "height": 640}, "color_scheme": "dark", "has
 def test_every_view_opens_and_fits_a_phone(browser: Browser, studio: StudioProcess, path: str, tmp_path: Path) -> None:
     with opened(browser, studio.url + path, **PHONE) as page:
         page.locator("#content h1").wait_for()
-        assert page.locator(".st-view[aria-current=page]").inner_text() == VIEWS[path]
+        current = page.get_by_role("navigation").get_by_role("link", name=VIEWS[path], exact=True)
+        assert current.get_attribute("aria-current") == "page"
         page.wait_for_load_state("networkidle")
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         assert page.evaluate("document.body.classList.contains('body--dark')")

@@ -50,7 +50,7 @@ def frame(path: str) -> Iterator[None]:
             ui.label("groundup").classes("gu-brand")
         with ui.element("nav").classes("st-nav").props('aria-label="Views"'):
             for target, name, icon in VIEWS:
-                with ui.link(target=target).classes("st-view") as link:
+                with ui.link(target=target).classes("st-view").props(f'aria-label="{name}"') as link:
                     ui.icon(icon).props("aria-hidden=true")
                     ui.label(name)
                 if target == here:
