@@ -25,7 +25,7 @@ PHONE = {"viewport": {"width": 360, "height": 640}, "color_scheme": "dark", "has
 @pytest.mark.parametrize("path", VIEWS)
 def test_every_view_opens_and_fits_a_phone(browser: Browser, studio: StudioProcess, path: str, tmp_path: Path) -> None:
     with opened(browser, studio.url + path, **PHONE) as page:
-        page.locator("#content h1").wait_for()
+        page.locator(".st-heading h1").wait_for()
         current = page.get_by_role("navigation").get_by_role("link", name=VIEWS[path], exact=True)
         assert current.get_attribute("aria-current") == "page"
         page.wait_for_load_state("networkidle")
@@ -37,7 +37,7 @@ def test_every_view_opens_and_fits_a_phone(browser: Browser, studio: StudioProce
 
 def test_the_views_are_reached_with_the_keyboard(browser: Browser, studio: StudioProcess) -> None:
     with opened(browser, studio.url) as page:
-        page.locator("#content h1").wait_for()
+        page.locator(".st-heading h1").wait_for()
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.className") == "st-skip"
         seen = []
@@ -51,7 +51,7 @@ def test_the_views_are_reached_with_the_keyboard(browser: Browser, studio: Studi
 
 def test_colours_are_kept_from_page_to_page(browser: Browser, studio: StudioProcess) -> None:
     with opened(browser, studio.url, color_scheme="light") as page:
-        page.locator("#content h1").wait_for()
+        page.locator(".st-heading h1").wait_for()
         page.get_by_role("button", name="Colours: system").click()
         page.wait_for_function("document.body.classList.contains('body--dark')")
         page.wait_for_function("document.cookie.includes('groundup_colours=dark')")
@@ -72,7 +72,7 @@ def test_a_folder_without_runs_says_how_to_make_one(browser: Browser, tmp_path: 
     with studio_process(tmp_path / "none", tmp_path / "home") as empty:
         for path in VIEWS:
             with opened(browser, empty.url + path) as page:
-                page.locator("#content h1").wait_for()
+                page.locator(".st-heading h1").wait_for()
                 page.wait_for_load_state("networkidle")
                 if path not in ("/", "/tokens"):
                     page.get_by_text("groundup run recipes/quickstart.yaml").first.wait_for()
