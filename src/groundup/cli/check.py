@@ -30,15 +30,13 @@ def command(exercise_id: str, file: Path, level: int, seed: int | None, no_recor
       groundup check 5.4 exercise_5_4.py
       groundup check 5.4 exercise_5_4.py --hint 3
     """
-    from ..learn.exercises.grader import grade_file, load_exercise
+    from ..learn.exercises.grader import load_exercise
+    from ..learn.exercises.work import check_file, swap_line
     from ..learn.progress import Progress
 
     exercise = load_exercise(exercise_id)
-    verdict = grade_file(exercise_id, file, seed=seed, level=level)
-    if verdict.passed and not no_record:
-        kept = {k: v for k, v in verdict.figures.items() if k != "seed"}
-        Progress().add("exercise", exercise_id, {"title": exercise.title, **kept})
-    command_line = exercise.swap.format(file=file)
+    verdict = check_file(exercise_id, file, seed=seed, level=level, record=None if no_record else Progress())
+    command_line = swap_line(exercise, file)
     if as_json:
         print_json({**asdict(verdict), "swap": command_line if verdict.passed else ""})
     else:

@@ -23,10 +23,9 @@ def command(action: str, exercise_id: str | None, out: Path | None, as_json: boo
       groundup exercise start 5.4
       groundup check 5.4 exercise_5_4.py
     """
-    from ..core.artifact import write_text
-    from ..core.errors import ConfigError
     from ..learn.exercises import EXERCISES
     from ..learn.exercises.grader import load_exercise
+    from ..learn.exercises.work import file_name, start_file
     from ..learn.progress import Progress
 
     if action == "list":
@@ -53,13 +52,8 @@ def command(action: str, exercise_id: str | None, out: Path | None, as_json: boo
         else:
             click.echo(exercise.template)
         return
-    path = out or Path(f"exercise_{exercise_id.replace('.', '_')}.py")
-    if path.exists():
-        raise ConfigError(
-            f"{path} is there already, and may hold your work",
-            hint=f"--out another.py, or: groundup check {exercise_id} {path}",
-        )
-    write_text(path, exercise.template)
+    path = out or Path(file_name(exercise_id))
+    start_file(exercise_id, path)
     if as_json:
         print_json({"id": exercise.id, "file": str(path)})
         return

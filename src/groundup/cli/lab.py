@@ -27,13 +27,13 @@ def command(
       groundup lab 3.2
       groundup lab 3.2 --headless --budget 60s
     """
-    from ..learn.content import all_labs, lab
+    from ..learn.content import all_labs, lab, lab_facts
     from ..learn.progress import Progress
 
     if lab_id is None:
         finished = Progress().names("lab")
         rows = [
-            (name, "✔" if name in finished else "", _title(path), str(path.parent.name))
+            (name, "✔" if name in finished else "", lab_facts(name).title, str(path.parent.name))
             for name, path in all_labs().items()
         ]
         if as_json:
@@ -86,11 +86,3 @@ def _open(path: object, as_app: bool, port: int | None) -> None:
         sys.exit(subprocess.run(line).returncode)
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def _title(path: object) -> str:
-    import re
-    from pathlib import Path
-
-    match = re.search(r'Lab\("[^"]+", title="([^"]+)"', Path(str(path)).read_text(encoding="utf-8"))
-    return match[1] if match else ""

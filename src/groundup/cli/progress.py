@@ -33,17 +33,17 @@ def command(
       groundup progress --portfolio me.html --name Ada --run runs/quickstart
     """
     from ..learn.progress import Progress
+    from ..learn.projects import project
     from ..learn.roadmap import load_roadmap
     from ..learn.standing import next_step, rows_done
 
     progress = Progress()
     for mark, undone in [*((d, False) for d in done), *((u, True) for u in undo)]:
-        kind = "capstone" if mark.startswith("P.") else "row"
-        if kind == "row":
+        if mark.startswith("P."):
+            project(mark)
+        else:
             load_roadmap().row(mark)
-        elif not mark[2:].isdigit() or not 1 <= int(mark[2:]) <= 26:
-            raise click.UsageError(f"{mark!r} is no project; they are P.1 to P.26")
-        progress.add(kind, mark, {"undone": True} if undone else {})  # type: ignore[arg-type]
+        progress.add("capstone" if mark.startswith("P.") else "row", mark, {"undone": True} if undone else {})
     added = progress.read_in(import_from) if import_from is not None else None
     written = progress.export(export_to) if export_to is not None else None
     if portfolio is not None:

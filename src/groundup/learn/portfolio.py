@@ -25,7 +25,7 @@ def write_portfolio(path: Path, progress: Progress, *, runs: Sequence[Path] = ()
         _facts("Exercises passed", [f for f in progress.facts("exercise") if not f.detail.get("undone")],
                "Each was graded on fresh random cases against the library's own part, in a process of its own.", "groundup check"),
         _facts("Labs finished", progress.facts("lab"), "A prediction first, then the run, then the figure beside its band.", "groundup lab"),
-        _facts("Projects", progress.facts("capstone"), "", ""),
+        _facts("Projects", _standing(progress.facts("capstone")), "", ""),
         *(_run(run) for run in runs),
     ]  # fmt: skip
     title = escape(name or "Portfolio")
@@ -47,6 +47,12 @@ def _chapters(done: set[str]) -> str:
             rows.append(f"<tr><td>{chapter.number}</td><td>{escape(chapter.title)}</td>"
                         f"<td class=number>{len(mine)} of {len(chapter.rows)}</td><td>{listed}</td></tr>")  # fmt: skip
     return _section("The roadmap", f"<table>{''.join(rows)}</table>" if rows else "", "")
+
+
+def _standing(facts: list[Fact]) -> list[Fact]:
+    """The newest of each name, where it was not taken back."""
+    newest = {fact.name: fact for fact in facts}
+    return [fact for fact in newest.values() if not fact.detail.get("undone")]
 
 
 def _facts(title: str, facts: list[Fact], sentence: str, command: str) -> str:

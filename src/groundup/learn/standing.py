@@ -23,15 +23,21 @@ def plan_of(progress: Progress) -> Plan | None:
 
 def rows_done(progress: Progress) -> set[str]:
     """Rows marked as done, and those whose exercises are all passed and labs all finished."""
-    from .content import exercises_of, labs_of
+    return rows_by(progress.names("row"), progress.names("exercise"), progress.names("lab"))
 
-    done = progress.names("row")
-    passed, finished = progress.names("exercise"), progress.names("lab")
+
+def rows_by(marked: Collection[str], exercises: Collection[str], labs: Collection[str]) -> set[str]:
+    """`rows_done` for what was read already."""
+    from .content import all_labs, row_of
+    from .exercises import EXERCISES
+
+    done, passed, finished = set(marked), set(exercises), set(labs)
     if passed or finished:
-        for row in load_roadmap().rows():
-            exercises, labs = exercises_of(row.id), labs_of(row.id)
-            if (exercises or labs) and set(exercises) <= passed and set(labs) <= finished:
-                done.add(row.id)
+        asked: dict[str, list[bool]] = {}
+        for names, had in ((EXERCISES, passed), (all_labs(), finished)):
+            for name in names:
+                asked.setdefault(row_of(name), []).append(name in had)
+        done |= {row for row, answers in asked.items() if all(answers)}
     return done
 
 
