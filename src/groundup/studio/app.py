@@ -79,6 +79,14 @@ class Studio:
         self.config = config
         self.openers = openers
         self.models: OpenModels = OpenModels(openers.model, config.server)
+        self.closing: list[Callable[[], None]] = []
+        """What ends with the studio; each is called once, after the models have been let finish."""
+
+    def close(self, grace_seconds: float) -> None:
+        """Let what is being generated end, then close everything that pages have opened."""
+        self.models.drain(grace_seconds)
+        while self.closing:
+            self.closing.pop()()
 
     def page(self, path: str, title: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Declare `build` as the page at `path`: it fills the frame's content. What it raises of our errors is shown in place.
@@ -130,10 +138,10 @@ def create_studio(config: StudioConfig, openers: Openers) -> FastAPI:
     )  # fmt: skip
     studio = Studio(config, openers)
     app.state.studio = studio
-    app.state.drain = studio.models.drain
-    from .pages import attention, chapter, chat, data, roadmap, runs, sampling, tokens
+    app.state.drain = studio.close
+    from .pages import attention, chapter, chat, data, projects, roadmap, runs, sampling, tokens
 
-    for view in (roadmap, chapter, runs, tokens, attention, sampling, data, chat):
+    for view in (roadmap, chapter, projects, runs, tokens, attention, sampling, data, chat):
         view.add(studio)
     mount_pages(app)
     return app

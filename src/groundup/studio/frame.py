@@ -44,7 +44,7 @@ def frame(path: str) -> Iterator[None]:
     look()
     ui.add_css(_shipped("studio.css"))
     ui.add_body_html('<a class="st-skip" href="#content">Skip to the content</a>')
-    here = "/" if path.startswith("/chapter") else f"/{path.split('/')[1]}"
+    here = "/" if path.startswith(("/chapter", "/projects")) else f"/{path.split('/')[1]}"
     with ui.header().classes("gu-bar st-bar"):
         with ui.link(target="/").classes("st-home").props('aria-label="groundup: the roadmap"'):
             ui.label("groundup").classes("gu-brand")
@@ -164,3 +164,8 @@ def chart(options: dict[str, Any], *, height: str = "18rem", label: str = "") ->
     if label:
         drawn.props(f'role=img aria-label="{label.replace(chr(34), chr(39))}"')
     return drawn
+
+
+def style_sheet(name: str) -> None:
+    """Add a view's own style sheet, a file of this package, to the page."""
+    ui.add_css(_shipped(name))
