@@ -52,15 +52,18 @@ def _card(exhibit: Mapping[str, Any], salt: str) -> str:
     if exhibit.get("exhibit") == "table":
         notes = "".join(f'<p class="soft">{text_of(note)}</p>' for note in _list(exhibit.get("notes")))
         return f'<div class="card"><h3>{text_of(title)}</h3>{told}{_table(exhibit)}{notes}</div>'
+    drawn = picture(exhibit, salt)
+    if not drawn:
+        return ""
+    return f'<figure class="card"><h3>{text_of(title)}</h3><figcaption>{text_of(sentence)}</figcaption>{drawn}</figure>'
+
+
+def picture(exhibit: Mapping[str, Any], salt: str) -> str:
+    """A plot as an SVG element; "" for one that cannot be drawn from what is there."""
     try:
-        picture = _picture(exhibit, salt)
+        return _picture(exhibit, salt)
     except (TypeError, ValueError, IndexError, KeyError, AttributeError):
         return ""
-    if not picture:
-        return ""
-    return (
-        f'<figure class="card"><h3>{text_of(title)}</h3><figcaption>{text_of(sentence)}</figcaption>{picture}</figure>'
-    )
 
 
 def _table(exhibit: Mapping[str, Any]) -> str:

@@ -1,0 +1,417 @@
+"""One run: how far it is, its curves as they grow, what it wrote, what it made, and where it stands on the machine's roofline."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+from nicegui import ui
+
+from groundup.core.errors import GroundupError
+from groundup.core.run_figures import Curve, Over, is_number
+from groundup.evals.report.exhibits import picture
+from groundup.evals.report.page import PAGE
+from groundup.evals.report.reading import as_written, duration, flat, shown, words
+
+from ..app import Studio
+from ..frame import SERIES, card, chart, command_line, empty, facts, heading, style_sheet, working
+from ..plots import exhibit, lines, redraw
+from ..run_record import Record
+from ..run_summary import StageState, ago, headline, one_of, progress, samples, state_of, trouble
+from .roof import Roof
+
+_LOOK_SECONDS = 2.0
+_SMALL = (
+    # figure, title, what it says, from zero, logarithmic
+    ("tokens_per_second", "Throughput", "tokens a second", True, False),
+    ("lr", "Learning rate", "how far a step moves the weights", True, False),
+    ("grad_norm", "Gradient norm", "before clipping; spikes are unsteady steps", False, True),
+)
+_SAMPLES = 6
+_MOST_SAMPLES = 60
+_MOST_FIGURES = 60
+_TABLE_ROWS = 40
+
+
+def add(studio: Studio) -> None:
+    machine: dict[str, tuple[float, float]] = {}
+
+    @studio.page("/runs/{name}", "Run")
+    async def run(name: str) -> None:
+        style_sheet("runs.css")
+        path = one_of(studio.config.runs, name)
+        view = RunPage(studio, Record(path), machine)
+        view.head()
+        with ui.element("div") as place:
+            pass
+        await ui.context.client.connected()
+        done = await working(place, "Reading the record …", view.record.look)
+        if done is not None and not place.is_deleted:
+            place.delete()
+            view.build()
+            ui.timer(_LOOK_SECONDS, view.look)
+
+
+class RunPage:
+    def __init__(self, studio: Studio, record: Record, machine: dict[str, tuple[float, float]]) -> None:
+        self.studio, self.record, self.machine = studio, record, machine
+        self.content = ui.context.slot.parent
+        self.stage = ""
+        self.over: Over = "steps"
+        self.log = False
+        self.smoothing = 0.0
+        self.samples_shown = _SAMPLES
+
+    # ------------------------------------------------------------------------------------------------------- the frame
+
+    def head(self) -> None:
+        path = self.record.path
+        heading(path.name, str(self.record.report.get("description") or ""))
+        with ui.element("div").classes("st-row st-run-tools"):
+            self.chip = ui.element("div")
+            ui.link("All runs", "/runs").classes("st-tool")
+            name = quote(path.name, safe="")
+            self.chat = ui.link("Chat", f"/chat?model={quote(str(path), safe='')}").classes("st-tool")
+            ui.link("Its data", f"/data?run={name}").classes("st-tool")
+            ui.link("Compare", f"/runs/compare?runs={name}").classes("st-tool")
+
+    def build(self) -> None:
+        """In the page's content, from the record as it was read."""
+        with self.content:
+            self.top = ui.element("div").classes("st-figures").props('role=group aria-label="Headline figures"')
+            self.going = ui.element("div")
+            with card() as self.curve_card:
+                self._curves()
+            self.curve_card.classes("st-two-thirds")
+            with card("Stages") as stages:
+                self.stage_place = ui.element("ol").classes("st-stages")
+            stages.classes("st-third")
+            self.small: dict[str, tuple[ui.element, ui.echart]] = {}
+            for figure, title, note, from_zero, log in _SMALL:
+                with card(title, note=note) as box:
+                    drawn = chart(self._small(figure, from_zero, log), height="10rem", label=f"{title} over steps")
+                box.classes("st-third")
+                self.small[figure] = (box, drawn)
+            self.roof = Roof(self.studio, self.record, self.machine)
+            self.roof.build()
+            with card(
+                "What it wrote on the way", note="The recipe's prompts, continued at each evaluation."
+            ) as self.sample_card:
+                self.sample_place = ui.element("div").classes("st-samples")
+                self.earlier = ui.button("", on_click=self._more).props("flat no-caps color=primary").classes("st-more")
+            self.swap_place = ui.element("div")
+            self.trouble_place = ui.element("div")
+            self.found_place = ui.element("div").classes("st-found")
+            with card("On the command line"):
+                command_line(f"groundup runs {as_written(self.record.path)}")
+                ui.label(f"The whole report as one file: {as_written(self.record.path / PAGE)}").classes("st-note")
+        self._show({"curves", "events", "stages"})
+
+    async def look(self) -> None:
+        try:
+            changed = await asyncio.to_thread(self.record.look)
+        except (GroundupError, OSError) as error:
+            if not self.content.is_deleted:
+                self.going.clear()
+                with self.going:
+                    empty(f"{error}")
+            return
+        if changed and not self.content.is_deleted:
+            self._show(changed)
+
+    def _show(self, changed: set[str]) -> None:
+        if "curves" in changed:
+            self._redraw()
+            self.roof.refresh()
+        if changed & {"curves", "stages"}:
+            self._headline()
+        if "events" in changed:
+            self._samples()
+            self._trouble()
+        self._going()
+        if "stages" in changed:
+            self._stages()
+            self._found()
+            self._swapped()
+
+    # ------------------------------------------------------------------------------------------------- how it stands
+
+    def _headline(self) -> None:
+        figures = headline(self.record.report, self.record.curves)
+        self.top.set_visibility(bool(figures))
+        self.top.clear()
+        with self.top:
+            for what, value in figures:
+                with ui.element("div").classes("st-card st-figure"):
+                    ui.label(value).classes("st-figure-value")
+                    ui.label(what).classes("st-figure-name")
+
+    def _going(self) -> None:
+        from .runs import state_chip
+
+        run = self.record.run
+        self.chip.clear()
+        with self.chip, ui.element("div").classes("st-row"):
+            state_chip(state_of(run))
+            ui.label(f"{duration(run.seconds)} in all · changed {ago(run.changed)}").classes("st-note")
+        self.going.clear()
+        now = progress(run, self.record.curves, self.record.events)
+        self.going.set_visibility(bool(run.unfinished))
+        if not run.unfinished:
+            return
+        with self.going, card():
+            if now is None:
+                ui.label(f"{', '.join(run.unfinished)}: at work, no step recorded yet." if run.is_live
+                         else f"{', '.join(run.unfinished)}: begun and not finished.")  # fmt: skip
+            else:
+                left = (
+                    f"about {duration(now.seconds_left)} left" if now.seconds_left is not None else "measuring its pace"
+                )
+                with ui.element("div").classes("st-row st-progress-line"):
+                    ui.label(now.stage).classes("st-strong")
+                    ui.label(f"step {now.step:,} of {now.num_steps:,}")
+                    ui.label(left if run.is_live else "stopped")
+                bar = ui.linear_progress(now.share, show_value=False, size="8px").props("rounded instant-feedback")
+                bar.props["aria-label"] = f"{now.stage}: step {now.step} of {now.num_steps}"
+            if not run.is_live:
+                ui.label("The same command goes on where it stopped.").classes("st-note")
+
+    def _stages(self) -> None:
+        self.stage_place.clear()
+        with self.stage_place:
+            for stage in self.record.stages:
+                with ui.element("li").classes(f"st-stage st-stage-{stage.state}"):
+                    ui.icon(_ICONS[stage.state]).props("aria-hidden=true")
+                    with ui.element("div"):
+                        with ui.element("div").classes("st-row st-stage-head"):
+                            ui.label(stage.name).classes("st-strong")
+                            ui.label(duration(stage.seconds) if stage.seconds is not None else stage.state).classes(
+                                "st-note"
+                            )
+                        ui.label(f"{words(stage.type)}{_made(self.record.kinds, stage)}").classes("st-note")
+        self.chat.set_visibility("model" in self.record.kinds.values())
+
+    # ------------------------------------------------------------------------------------------------------- curves
+
+    def _curves(self) -> None:
+        stages = [s for s in self.record.curves.stages if self._losses(s)]
+        with ui.element("div").classes("st-card-head"):
+            with ui.element("h2"):
+                ui.label("Loss")
+            self.stage_choice = ui.select(stages or [""], value=(stages or [""])[-1] if not stages else self._main(stages),
+                                          on_change=lambda event: self._choose(stage=event.value)).props(
+                'outlined dense options-dense aria-label="Stage"').classes("st-small-choice")  # fmt: skip
+            self.stage_choice.set_visibility(len(stages) > 1)
+        self.stage = self.stage_choice.value or ""
+        with ui.element("div").classes("st-row st-controls"):
+            ui.toggle({"steps": "Steps", "tokens": "Tokens", "seconds": "Seconds"}, value="steps",
+                      on_change=lambda event: self._choose(over=event.value)).props(
+                'no-caps dense unelevated toggle-color=primary aria-label="Over"')  # fmt: skip
+            ui.switch("Log", on_change=lambda event: self._choose(log=bool(event.value))).props("dense")
+            with ui.element("label").classes("st-slider"):
+                ui.label("Smoothing")
+                ui.slider(min=0, max=0.98, step=0.02, value=0, on_change=lambda event: self._choose(smoothing=event.value)).props(
+                    'aria-label="Smoothing of the training loss"')  # fmt: skip
+        self.loss = chart(lines({}, x_label="step"), height="19rem", label="Training and validation loss")
+        self.none = ui.element("div")
+        with self.none:
+            empty("No loss has been recorded yet.")
+
+    def _main(self, stages: list[str]) -> str:
+        """The stage that is being trained, else the one with the longest record."""
+        curves = self.record.curves
+        live = [s for s in stages if s in self.record.run.unfinished]
+        return live[-1] if live else max(stages, key=lambda s: max(len(curves.curve(s, f).x) for f in self._losses(s)))
+
+    def _losses(self, stage: str) -> list[str]:
+        return [f for f in ("loss", "val_loss") if self.record.curves.curve(stage, f).x]
+
+    def _choose(self, **given: Any) -> None:
+        for name, value in given.items():
+            setattr(self, name, value)
+        self._redraw()
+
+    def _redraw(self) -> None:
+        curves = self.record.curves
+        stages = [s for s in curves.stages if self._losses(s)]
+        if stages and stages != self.stage_choice.options:
+            self.stage_choice.set_options(stages, value=self.stage if self.stage in stages else self._main(stages))
+            self.stage_choice.set_visibility(len(stages) > 1)
+            self.stage = self.stage_choice.value
+        drawn: dict[str, Curve] = {}
+        train = curves.curve(self.stage, "loss", over=self.over)
+        if self.smoothing:
+            drawn["every log"] = train
+        drawn["training"] = train.smoothed(self.smoothing)
+        drawn["validation"] = curves.curve(self.stage, "val_loss", over=self.over)
+        drawn = {name: curve for name, curve in drawn.items() if curve.x}
+        colours = {"every log": SERIES[0], "training": SERIES[0], "validation": SERIES[1]}
+        redraw(self.loss, lines(drawn, x_label={"steps": "step", "tokens": "tokens", "seconds": "seconds of training"}[self.over],
+                                log_y=self.log, faint=("every log",), colours=colours))  # fmt: skip
+        self.loss.set_visibility(bool(stages))
+        self.none.set_visibility(not stages)
+        for (figure, _, _, from_zero, log), (box, small) in zip(_SMALL, self.small.values()):
+            box.set_visibility(bool(curves.curve(self.stage, figure).x))
+            redraw(small, self._small(figure, from_zero, log))
+
+    def _small(self, figure: str, from_zero: bool, log: bool) -> dict[str, Any]:
+        curve = self.record.curves.curve(self.stage, figure, over=self.over)
+        return lines(
+            {words(figure): curve}, x_label="", from_zero=from_zero, log_y=log, colours={words(figure): SERIES[2]}
+        )
+
+    # ------------------------------------------------------------------------------------------------ samples, events
+
+    def _samples(self) -> None:
+        found = samples(self.record.events)
+        self.sample_card.set_visibility(bool(found))
+        self.sample_place.clear()
+        with self.sample_place:
+            for sample in found[: self.samples_shown]:
+                with ui.element("article").classes("st-sample"):
+                    ui.label(f"{sample.stage} · step {sample.step:,}").classes("st-note")
+                    with ui.element("div").classes("st-mono st-sample-text"):
+                        ui.label(sample.prompt).classes("st-given")
+                        ui.label(sample.text).classes("st-written")
+        self.earlier.set_visibility(len(found) > self.samples_shown)
+        self.earlier.set_text(f"Show {min(len(found), _MOST_SAMPLES) - self.samples_shown} earlier ones")
+
+    def _more(self) -> None:
+        self.samples_shown = _MOST_SAMPLES
+        self._samples()
+
+    def _trouble(self) -> None:
+        found = trouble(self.record.events)
+        self.trouble_place.clear()
+        self.trouble_place.set_visibility(bool(found))
+        if found:
+            with self.trouble_place, card("Out of the ordinary", note="From events.log, the newest first."):
+                for line in found[:20]:
+                    ui.label(line).classes("st-mono")
+
+    # ------------------------------------------------------------------------------------- swapped parts, figures
+
+    def _swapped(self) -> None:
+        parts, twin = self.record.swapped, self.record.built_in
+        self.swap_place.clear()
+        self.swap_place.set_visibility(bool(parts))
+        if not parts:
+            return
+        with self.swap_place, card("Your own parts", note="Parts of this run that are from your files."):
+            facts([(place, use.rpartition("/")[2]) for place, use in parts.items()])
+            if twin is None:
+                ui.label("Run the same recipe without --swap to see what your part changes.").classes("st-note")
+            else:
+                pair = f"{quote(self.record.path.name, safe='')},{quote(twin.name, safe='')}"
+                ui.link(f"Beside the built-in parts: {twin.name}", f"/runs/compare?runs={pair}").classes("st-tool")
+
+    def _found(self) -> None:
+        """Figures of every finished stage, and its tables and plots, as in the report."""
+        self.found_place.clear()
+        done = [s for s in self.record.stages if s.figures]
+        self.found_place.set_visibility(bool(done))
+        if not done:
+            return
+        with self.found_place:
+            for stage in done:
+                self._exhibits(stage)
+            with card("All figures", note="Of every finished stage, as in report.json."):
+                for stage in done:
+                    with ui.expansion(stage.name, caption=words(stage.type)).classes("st-expansion"):
+                        pairs = [
+                            (words(name), shown(value))
+                            for name, value in flat(stage.figures)
+                            if name.partition(".")[0] not in _TOLD
+                        ]
+                        facts(pairs[:_MOST_FIGURES])
+                        if len(pairs) > _MOST_FIGURES:
+                            ui.label(f"and {len(pairs) - _MOST_FIGURES} more in report.json").classes("st-note")
+
+    def _exhibits(self, stage: StageState) -> None:
+        listed = stage.figures.get("exhibits")
+        for number, given in enumerate(listed if isinstance(listed, list) else []):
+            if not isinstance(given, Mapping):
+                continue
+            title = str(given.get("title", ""))
+            if given.get("exhibit") == "table":
+                with card(title, note=str(given.get("sentence", ""))):
+                    table(given)
+                continue
+            options = exhibit(given)
+            if options is None and given.get("kind") not in ("contours", "images"):
+                continue
+            with card(title, note=str(given.get("sentence", ""))) as box:
+                if options:
+                    rows = len(options["yAxis"].get("data", ())) if options["yAxis"].get("type") == "category" else 0
+                    chart(options, height=f"{max(16.0, 3 + 1.5 * rows):.1f}rem", label=title)
+                else:
+                    place = ui.element("div")
+                    ui.timer(0.05, partial(_picture, place, given, title, f"{stage.name} {number}"), once=True)
+            box.classes("st-half")
+
+
+_TOLD = ("exhibits", "history", "evaluations", "samples", "of_stages")
+"""Figures that are shown elsewhere, or are long."""
+_COLOURS = {
+    "--ink": "#77837e",
+    "--line": "#8a969166",
+    "--first": SERIES[0],
+    "--second": SERIES[1],
+    "--quiet": "#8a9691",
+}
+"""The variables of the report's pictures, readable on light and dark."""
+_ICONS = {"done": "check_circle", "running": "pending", "stopped": "pause_circle", "waiting": "radio_button_unchecked"}
+
+
+def table(given: Mapping[str, Any]) -> None:
+    """A table of core/exhibits.py, which scrolls in its own box where it is wide."""
+    columns = [str(c) for c in given.get("columns") or ()]
+    rows = [row for row in given.get("rows") or () if isinstance(row, (list, tuple))]
+    with (
+        ui.element("div").classes("st-scroll").props("tabindex=0 role=region") as box,
+        ui.element("table").classes("st-table"),
+    ):
+        box.props["aria-label"] = str(given.get("title", "table"))
+        with ui.element("thead"), ui.element("tr"):
+            for column in columns:
+                with ui.element("th").props("scope=col"):
+                    ui.label(column)
+        with ui.element("tbody"):
+            for row in rows[:_TABLE_ROWS]:
+                with ui.element("tr"):
+                    for value in row:
+                        number = is_number(value) or value is None
+                        with ui.element("td").classes("st-number" if number else ""):
+                            ui.label(shown(value))
+    for note in given.get("notes") or ():
+        ui.label(str(note)).classes("st-note")
+    if len(rows) > _TABLE_ROWS:
+        ui.label(f"The first {_TABLE_ROWS} of {len(rows):,} rows; all are in report.json.").classes("st-note")
+
+
+async def _picture(place: ui.element, given: Mapping[str, Any], title: str, salt: str) -> None:
+    """Contours and images as the report draws them; as the source of an image, in which nothing can run."""
+    svg = await working(place, "Drawing …", picture, given, salt)
+    if not svg or place.is_deleted:
+        return
+    for variable, colour in _COLOURS.items():  # an image knows nothing of the page that it is on
+        svg = svg.replace(f"var({variable})", colour)
+    with place:
+        drawn = ui.element("img").classes("st-picture")
+        drawn.props["src"] = f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
+        drawn.props["alt"] = title
+
+
+def _made(kinds: Mapping[str, str], stage: StageState) -> str:
+    """What a finished stage left behind, in a few words."""
+    kind = kinds.get(stage.name, "")
+    said = [f" → {words(kind)}"] if kind and kind != stage.type else []
+    for name in ("parameters", "documents_kept", "vocab_size"):
+        if is_number(stage.figures.get(name)):
+            said.append(f", {shown(stage.figures[name])} {words(name)}")
+            break
+    return "".join(said)
