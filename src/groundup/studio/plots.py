@@ -116,7 +116,8 @@ def roofline(
         "grid": {"left": 8, "right": 24, "top": 44, "bottom": 30, "containLabel": True},
         "xAxis": {"type": "log", "name": "FLOP per byte moved", "nameLocation": "middle", "nameGap": 28, "min": left, "max": right,
                   "minorSplitLine": {"show": False}},
-        "yAxis": {"type": "log", "axisLabel": {"color": "#77837e", ":formatter": _UNITS}, "min": 10 ** math.floor(math.log10(min(heights) / 1.5)),
+        "yAxis": {"type": "log", "axisLabel": {"color": "#77837e", ":formatter": _UNITS},
+                  "min": 10 ** math.floor(math.log10(min(heights) / 1.5)),
                   "max": 10 ** math.ceil(math.log10(max(heights) * 1.2))},
         "series": series,
     }  # fmt: skip
