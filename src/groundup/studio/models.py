@@ -29,26 +29,26 @@ class OpenModels:
 
         Takes a while, and then not. Raises what opening raises.
         """
-        return await asyncio.to_thread(self._get, path.resolve())
+        return await asyncio.to_thread(self._get, path.resolve(), asyncio.get_running_loop())
 
-    def _get(self, path: Path) -> Service:
+    def _get(self, path: Path, loop: asyncio.AbstractEventLoop) -> Service:
         with self._lock:
-            stamp = _stamp(path)
+            stamp = stamp_of(path)
             known = self._open.get(path)
             if known is not None and known[0] == stamp:
                 self._open.move_to_end(path)
                 return known[1]
             if known is not None:
-                self._close(path)
+                self._close(path, loop)
             while len(self._open) >= _MOST:
-                self._close(next(iter(self._open)))
+                self._close(next(iter(self._open)), loop)
             service = Service(self._opener(path), self._config)
             self._open[path] = (stamp, service)
             return service
 
-    def _close(self, path: Path) -> None:
+    def _close(self, path: Path, loop: asyncio.AbstractEventLoop) -> None:
         _, service = self._open.pop(path)
-        service.bridge.drain(_GRACE_SECONDS)
+        loop.call_soon_threadsafe(service.bridge.drain, _GRACE_SECONDS)  # a bridge belongs to its event loop
         close = getattr(service.generator, "close", None)
         if close is not None:
             close()
@@ -57,10 +57,10 @@ class OpenModels:
         """Let what is being generated end, then close every model."""
         with self._lock:
             for path in list(self._open):
-                self._close(path)
+                self._close(path, asyncio.get_running_loop())
 
 
-def _stamp(path: Path) -> int:
+def stamp_of(path: Path) -> int:
     """Changes when a model in the directory (or run) is written anew."""
     seals = [*path.glob("groundup.json"), *path.glob("*/groundup.json")]
     return max((seal.stat().st_mtime_ns for seal in seals), default=0)
