@@ -14,7 +14,7 @@ from groundup.learn.roadmap import Chapter, Part, Roadmap
 from .learner import Standing
 
 COLUMNS = 6
-_HEAD, _BOX, _GAP = 2.9, 6.9, 1.9
+_HEAD, _BOX, _GAP = 2.9, 7.4, 1.9
 """Heights in rem, as in learn.css: a lane's heading, its boxes, the room below them."""
 _PITCH = _HEAD + _BOX + _GAP
 _UNIT = 16
@@ -48,7 +48,7 @@ def map_html(standing: Standing) -> str:
     roadmap = standing.roadmap
     where = places(roadmap)
     lanes = max(lane for lane, _ in where.values()) + 1
-    height = lanes * _PITCH - _GAP + 0.3
+    height = lanes * _PITCH
     body = "".join(_lane(standing, lane, where) for lane in range(lanes))
     return (
         f"<style>{_lit(roadmap)}</style>"

@@ -40,12 +40,12 @@ def _list(standing: Standing, chosen: str) -> str:
     lines = []
     for found in load_projects():
         done = found.id in standing.projects
-        mark = "✓" if done else "●" if found.recipes else "○"
+        kind = "done" if done else "works" if found.recipes else "planned"
         told = "done" if done else "can be run" if found.recipes else "planned"
         lines.append(
             f'<a href="/projects?project={found.id}" {"aria-current=page" if found.id == chosen else ""}>'
             f'<span class="ln-id">{found.id}</span><span>{escape(found.title)}</span>'
-            f'<span class="ln-mark {"ln-done" if done else ""}" role="img" aria-label="{told}" title="{told}">{mark}</span></a>'
+            f'<span class="ln-mark rm-dots" role="img" aria-label="{told}" title="{told}"><i class="{kind}"></i></span></a>'
         )
     return "".join(lines)
 

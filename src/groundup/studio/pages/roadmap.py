@@ -58,9 +58,23 @@ def _stand(standing: Standing) -> None:
     ui.html(
         f'<h2>Where you stand</h2><p class="rm-big"><b>{done}</b> of {total} rows</p>'
         f'<div class="rm-bar" role="progressbar" aria-label="Rows done" aria-valuemin="0" aria-valuemax="{total}" '
-        f'aria-valuenow="{done}"><span style="width: {share:.2f}%"></span></div><dl class="rm-figures">{rest}</dl>',
+        f'aria-valuenow="{done}"><span style="width: {share:.2f}%"></span></div><dl class="rm-figures">{rest}</dl>{_parts(standing)}',
         sanitize=False,
     )
+
+
+def _parts(standing: Standing) -> str:
+    """A line for each part: how much of it there is, and is done."""
+    lines = []
+    for part in standing.roadmap.parts:
+        chapters = [c for c in standing.roadmap.chapters if c.part == part.number]
+        done, total = sum(standing.done_in(c) for c in chapters), sum(len(c.rows) for c in chapters)
+        lines.append(
+            f"<li><span>{escape(part.title)}</span>"
+            f'<span class="rm-bar rm-thin" aria-hidden="true"><span style="width: {100 * done / total:.2f}%"></span></span>'
+            f"<span>{done} of {total}</span></li>"
+        )
+    return f'<ul class="rm-parts" aria-label="Rows done, by part">{"".join(lines)}</ul>'
 
 
 def _legend(standing: Standing) -> str:
