@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .opening import adapter_option, fitted, model_options, opened, sampling_options, sampling_params
+from .opening import adapter_option, fitted, model_options, opened, plain_params, sampling_options, sampling_params
 from .output import json_option, print_json, printable
 
 
@@ -40,9 +40,10 @@ def command(
     """
     from ..core.errors import RequestError
 
-    params = sampling_params(given)
+    asked = sampling_params(given)
+    params = plain_params(asked, swaps)
     opening: list[dict[str, str]] = [{"role": "system", "content": system}] if system else []
-    with opened(model, swaps, dtype, adapter=adapter, max_batch_size=1) as engine:
+    with opened(model, swaps, dtype, adapter=adapter, params=asked, max_batch_size=1) as engine:
         if "chat" not in engine.capabilities.abilities:
             raise RequestError(
                 f"{model} has no chat template: it continues text, it was not taught to answer",

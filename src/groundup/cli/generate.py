@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .opening import adapter_option, fitted, model_options, opened, sampling_options, sampling_params
+from .opening import adapter_option, fitted, model_options, opened, plain_params, sampling_options, sampling_params
 from .output import json_option, print_json, printable
 
 
@@ -34,13 +34,15 @@ def command(
     \b
     Examples:
       groundup generate runs/quickstart/base "def read_lines(" --max-tokens 80
+      groundup generate runs/quickstart/base "def read_lines(" --swap sampler=mine.py:top_p --top-p 0.9
       echo "Once upon a time" | groundup generate runs/tinystories -n 3 --seed 1 --json
     """
     from dataclasses import replace
 
     from ..core.protocols import complete
 
-    params = sampling_params(given)
+    asked = sampling_params(given)
+    params = plain_params(asked, swaps)
     text = sys.stdin.read() if prompt == "-" else prompt
     if prompt == "-":
         text = text.removesuffix("\n")
@@ -48,7 +50,7 @@ def command(
     def seeded(i: int) -> Any:
         return params if params.seed is None else replace(params, seed=params.seed + i)
 
-    with opened(model, swaps, dtype, adapter=adapter, max_batch_size=min(count, 16)) as engine:
+    with opened(model, swaps, dtype, adapter=adapter, params=asked, max_batch_size=min(count, 16)) as engine:
         requests = [fitted(engine, text, seeded(i)) for i in range(count)]
         shown = "" if "rewrites" in engine.capabilities.abilities else text
         if as_json or count > 1:

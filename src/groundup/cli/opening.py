@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+_SAMPLER = "sampler="
 
 
 def model_options(function: F) -> F:
@@ -18,7 +19,7 @@ def model_options(function: F) -> F:
         click.option("--dtype", type=click.Choice(["auto", "bfloat16", "float32"]), default="auto", show_default=True),
         click.option(
             "--swap", "swaps", multiple=True, metavar="KEY=FILE.py:CLASS",
-            help="A part of your own that this model was trained with, and may be run.",
+            help="A part of your own that this model was trained with, and may be run; or sampler=FILE.py:NAME.",
         ),
         click.argument("model", type=click.Path(path_type=Path)),
     ):  # fmt: skip
@@ -57,6 +58,8 @@ def trusted_parts(swaps: tuple[str, ...]) -> tuple[str, ...]:
     """The parts named by --swap, as a model records them: absolute `file.py:Name`."""
     parts = []
     for swap in swaps:
+        if swap.startswith(_SAMPLER):
+            continue
         file, _, name = swap.partition("=")[2].rpartition(":")
         parts.append(f"{Path(file).expanduser().resolve()}:{name}")
     return tuple(parts)
@@ -64,11 +67,19 @@ def trusted_parts(swaps: tuple[str, ...]) -> tuple[str, ...]:
 
 @contextmanager
 def opened(
-    model: Path, swaps: tuple[str, ...], dtype: str, *, adapter: Path | None = None, **options: Any
+    model: Path, swaps: tuple[str, ...], dtype: str, *, adapter: Path | None = None, params: Any = None, **options: Any
 ) -> Iterator[Any]:
-    """The engine over a model directory or run. adapter: the one that everything goes through."""
+    """The engine over a model directory or run. adapter: the one that everything goes through. params: what a sampler of the
+    user's is told (see `plain_params`)."""
     from .wiring import open_model
 
+    parts = [swap.removeprefix(_SAMPLER) for swap in swaps if swap.startswith(_SAMPLER)]
+    if parts:
+        from ..core.config import Use
+        from ..core.types import SamplingParams
+        from ..engine.own_sampler import own_sampler
+
+        options["samplers"] = [own_sampler(Use(use=part), params or SamplingParams()) for part in parts]
     if adapter is not None:
         options["default_adapter"] = adapter
     engine = open_model(model, trusted_parts=trusted_parts(swaps), dtype=dtype, **options)
@@ -83,6 +94,9 @@ def sampling_options(function: F) -> F:
     for option in (
         click.option("--seed", type=int, help="The same seed gives the same text."),
         click.option("--stop", multiple=True, help="End before this text; may be given several times."),
+        click.option(
+            "--repetition-penalty", type=float, default=1.0, show_default=True, help="Above 1: less of what was said."
+        ),
         click.option("--min-p", type=float, default=0.0, show_default=True),
         click.option("--top-p", type=float, default=0.95, show_default=True),
         click.option("--top-k", type=int, default=0, show_default=True, help="0 keeps all tokens."),
@@ -103,9 +117,18 @@ def fitted(engine: Any, prompt: Any, params: Any) -> Any:
     return Request(prompt=prompt, params=replace(params, max_tokens=max(1, min(params.max_tokens, room))))
 
 
+def plain_params(params: Any, swaps: tuple[str, ...]) -> Any:
+    """`params` for requests: where a sampler of the user's decides, the built-in cuts and penalties are left out."""
+    from dataclasses import replace
+
+    if not any(swap.startswith(_SAMPLER) for swap in swaps):
+        return params
+    return replace(params, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0)
+
+
 def sampling_params(given: dict[str, Any]) -> Any:
     """SamplingParams from the flags, which are taken out of `given`."""
     from ..core.types import SamplingParams
 
-    names = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "seed", "stop")
+    names = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed", "stop")
     return SamplingParams(**{name: given.pop(name) for name in names})

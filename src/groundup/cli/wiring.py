@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +134,7 @@ def open_model(
     like: Path | None = None,
     adapters: Mapping[str, Path] | None = None,
     default_adapter: Path | None = None,
+    samplers: Sequence[Any] = (),
     **options: Any,
 ) -> Any:
     """A model directory, a run, or a live model (with its tokenizer) as a Generator and Scorer: the engine. A reward model's
@@ -142,7 +143,8 @@ def open_model(
 
     Close it when done. `options` are the fields of EngineConfig. A live model is shared, not copied: what an optimizer does to
     its weights the next request sees. Of a directory, `adapters` are chosen by name and `default_adapter` is what requests without
-    a name go through. `like` is the model directory that it came from: it says what begins and ends a text.
+    a name go through. `samplers` are the caller's own decoding rules. `like` is the model directory that it came from: it says what
+    begins and ends a text.
     """
     endpoint = _endpoint(model)
     if endpoint is not None:
@@ -157,6 +159,8 @@ def open_model(
         if other is not None:
             if adapters or default_adapter is not None:
                 raise ConfigError(f"{model} is no decoder, so it takes no adapters")
+            if samplers:
+                raise ConfigError(f"{model} is no decoder, so it takes no sampler of your own")
             return _load(other)(resolve_model_directory(Path(model)), **options)
 
     from ..engine import Engine, EngineConfig
@@ -171,6 +175,7 @@ def open_model(
             config=EngineConfig(**{"dtype": "auto", **options}),
             trusted_parts=trusted_parts,
             adapters=adapters,
+            samplers=samplers,
         )
         if default_adapter is not None:
             try:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import hashlib
+import inspect
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union
 
@@ -353,6 +354,34 @@ def load_user_part(use: Use, *, root: Path | None = None) -> Any:
         public = [n for n in vars(module) if not n.startswith("_")]
         raise ConfigError(f"{file} has no {name!r}", hint=did_you_mean(name, public))
     return getattr(module, name)
+
+
+def user_function(use: Use, offered: Collection[str], *, root: Path | None = None) -> Callable[..., Any]:
+    """The plain function that a `use:` node names, to be called with the arguments, by name, that its place offers: it is
+    given those that it asks for, and the node's `args`. So the function of a graded exercise is a part as it is.
+
+    Raises ConfigError where it is no function, or asks for what is not offered.
+    """
+    found = load_user_part(use, root=root)
+    if not inspect.isfunction(found):
+        raise ConfigError(f"{use.use} is not a function", hint=f"def mine({', '.join(offered)}): ...")
+    wanted = inspect.signature(found).parameters
+    unknown = [
+        name for name, p in wanted.items()
+        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        and name not in offered and name not in use.args
+    ]  # fmt: skip
+    if unknown:
+        raise ConfigError(
+            f"{use.use} asks for {', '.join(unknown)}, which its place does not offer",
+            hint=f"it offers by name: {', '.join(sorted(offered))}",
+        )
+
+    @wraps(found)
+    def call(**given: Any) -> Any:
+        return found(**{name: value for name, value in (given | use.args).items() if name in wanted})
+
+    return call
 
 
 def user_part_hash(use: Use, *, root: Path | None = None) -> str:

@@ -274,7 +274,7 @@ def built_in_run(run: Path, others: Iterable[Path]) -> Path | None:
     found: list[tuple[float, Path]] = []
     for other in others:
         recipe = read_resolved(other)
-        if not recipe or other == run or any(path in swapped for path in find_uses(recipe)):
+        if not recipe or other == run or any(_is_below(path, swapped) for path in find_uses(recipe)):
             continue
         elsewhere = [d for d in recipe_differences(own, recipe) if not _is_below(d.path, swapped)]
         if all(d.path.rpartition(".")[2] == "budget_seconds" for d in elsewhere):

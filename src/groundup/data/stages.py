@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..core.artifact import read_json, read_seal, write_json
-from ..core.config import Use
+from ..core.config import Use, user_function
 from ..core.errors import ConfigError, DataError
 from ..core.protocols import Tokenizer
 from ..core.recipe import StageContext
@@ -125,6 +125,9 @@ class TokenizerStage:
     """Train on an even selection of the documents of about this size; None takes all."""
     num_threads: int = 0
     """0 takes every core."""
+    trainer: Use | None = None
+    """A function of your own that learns the merges of bpe: (words, num_merges) -> [(left, right), ...]; see
+    groundup.tokenizers.own_trainer."""
     type: Literal["train_tokenizer"] = "train_tokenizer"
     kind = "tokenizer"
 
@@ -175,6 +178,12 @@ class TokenizerStage:
             special_tokens=self.special_tokens,
             num_threads=self.num_threads,
         )
+        if self.trainer is not None:
+            from ..tokenizers.own_trainer import train_with
+
+            function = user_function(self.trainer, ("words", "num_merges"), root=context.recipe_directory)
+            with context.progress.task(f"tokenizer: {self.trainer.use}"):
+                return train_with(function, texts, config, name=self.trainer.use)
         with context.progress.task("tokenizer") as task:
 
             def show(progress: Any) -> None:

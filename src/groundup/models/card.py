@@ -15,8 +15,16 @@ if TYPE_CHECKING:
     from .network import Network
 
 
-def model_card(directory: Path, family: str, model: Decoder | Network, dtype: torch.dtype, text: str | None) -> str:
-    """Front matter and `text`; where text is None, the facts of the model and how to use it."""
+def model_card(
+    directory: Path,
+    family: str,
+    model: Decoder | Network,
+    dtype: torch.dtype,
+    text: str | None,
+    swaps: Mapping[str, str],
+) -> str:
+    """Front matter and `text`; where text is None, the facts of the model and how to use it. swaps: place in the recipe -> part of
+    the user's own that it was made with."""
     config = model.config
     pipeline = "text-generation" if "seq2seq" not in family else "text2text-generation"
     front = ["---", "library_name: groundup", f"pipeline_tag: {pipeline}", f"tags: [groundup, {family}]", "---", ""]
@@ -31,9 +39,12 @@ def model_card(directory: Path, family: str, model: Decoder | Network, dtype: to
         ("Vocabulary", f"{config.vocab_size:,}"),
         ("Weights", str(dtype).removeprefix("torch.")),
     ]
-    parts = swapped_parts(model.config) if isinstance(model, Decoder) else []
+    named = {Path(part).name for part in swaps.values()}
+    inside = {Path(part).name for part in swapped_parts(model.config)} if isinstance(model, Decoder) else set()
+    parts = [f"`{Path(part).name}` as {place}" for place, part in swaps.items()]
+    parts += [f"`{part}`" for part in sorted(inside - named)]
     if parts:
-        rows.append(("User's own parts", ", ".join(f"`{Path(p).name}`" for p in sorted(set(parts)))))
+        rows.append(("User's own parts", ", ".join(parts)))
     lines = [
         *front,
         f"# {directory.name}",

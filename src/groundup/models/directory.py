@@ -76,6 +76,7 @@ def save_model(
     chat_template: str | None = None,
     generation: Mapping[str, Any] | None = None,
     card: str | None = None,
+    swaps: Mapping[str, str] | None = None,
     max_shard_bytes: int = 5_000_000_000,
     dtype: torch.dtype | None = None,
 ) -> None:
@@ -83,7 +84,8 @@ def save_model(
 
     tokenizer: anything with `save(directory)`. chat_template: written beside it and into tokenizer_config.json.
     generation: keys of generation_config.json (bos_token_id, eos_token_id, pad_token_id, temperature, ...).
-    card: text of README.md below its front matter; None writes the facts. dtype: stored dtype; None keeps the model's.
+    card: text of README.md below its front matter; None writes the facts. swaps: place in the recipe -> `file.py:Name` of the
+    user's own parts that the model was made with, for the card. dtype: stored dtype; None keeps the model's.
     Raises ModelError if the tokenizer has more ids than the model.
     """
     directory = Path(directory)
@@ -108,7 +110,9 @@ def save_model(
         )
     write_files(directory, raw, entries, parameters, stored_dtype, tokenizer=tokenizer, chat_template=chat_template,
                 generation=generation, max_shard_bytes=max_shard_bytes)  # fmt: skip
-    write_text(directory / "README.md", model_card(directory, raw["model_type"], model, stored_dtype, card))
+    write_text(
+        directory / "README.md", model_card(directory, raw["model_type"], model, stored_dtype, card, swaps or {})
+    )
 
 
 def write_files(

@@ -14,11 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..core.config import Use, load_user_part
+from ..core.config import Use, load_user_part, user_function
 from ..core.errors import ModelError
 from .ffn import MLP, Gated, GatedConfig, MLPConfig
 from .mixers.attention import Attention, AttentionConfig
 from .norm import LayerNorm, LayerNormConfig, RMSNorm, RMSNormConfig
+from .position import RopeConfig
 from .state import Replay
 
 _PROBE_TOKENS = 5
@@ -77,8 +78,15 @@ def build_ffn(
 
 
 def build_position(config: Use, head_dim: int) -> nn.Module:
-    """A user's position part: forward(q, k, positions) -> (q, k) of the same shapes; positions [B, T], or None for 0 .. T-1."""
-    part = build_user_part(config, head_dim=head_dim)
+    """A user's position part: forward(q, k, positions) -> (q, k) of the same shapes; positions [B, T], or None for 0 .. T-1.
+
+    A function of x [B, H, T, N] that turns the vectors of positions 0 .. T-1, and may ask for theta, is one too.
+    """
+    part: nn.Module
+    if inspect.isfunction(load_user_part(config)):
+        part = TurnedByFunction(config)
+    else:
+        part = build_user_part(config, head_dim=head_dim)
     q, k = torch.randn(2, 4, _PROBE_TOKENS, head_dim), torch.randn(2, 2, _PROBE_TOKENS, head_dim)
     try:
         with torch.no_grad():
@@ -89,6 +97,34 @@ def build_position(config: Use, head_dim: int) -> nn.Module:
     if not (isinstance(result, tuple) and [getattr(t, "shape", None) for t in result] == [q.shape, k.shape]):
         raise ModelError(f"{config.use}: forward(q, k, positions) must return (q, k) of the shapes that it was given")
     return part
+
+
+class TurnedByFunction(nn.Module):
+    """A position part made of a function that knows positions 0 .. T-1 only: vectors of other positions are laid where they belong
+    among zeros, turned, and taken out again. That costs as much as the furthest position, which a learner's part may."""
+
+    def __init__(self, config: Use) -> None:
+        super().__init__()
+        self.turn = user_function(config, ("x", "theta"))
+        self.theta = float(config.replaces.get("rope_theta", RopeConfig().rope_theta))
+
+    def forward(self, q: Tensor, k: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor]:
+        return self._turned(q, positions), self._turned(k, positions)
+
+    def _turned(self, x: Tensor, positions: Tensor | None) -> Tensor:
+        if positions is None:
+            return self._checked(self.turn(x=x, theta=self.theta), x)
+        at = positions.expand(x.shape[0], -1)[:, None, :, None].expand_as(x)
+        laid = x.new_zeros(*x.shape[:2], int(positions.max()) + 1, x.shape[3]).scatter(2, at, x)
+        return self._checked(self.turn(x=laid, theta=self.theta), laid).gather(2, at)
+
+    def _checked(self, y: Any, x: Tensor) -> Tensor:
+        if not isinstance(y, Tensor) or y.shape != x.shape:
+            got = list(y.shape) if isinstance(y, Tensor) else type(y).__name__
+            raise ModelError(
+                f"{self.turn.__name__} must keep the shape [B, H, T, N] = {list(x.shape)}, but returned {got}"
+            )
+        return y.to(x.dtype)
 
 
 def build_norm(config: RMSNormConfig | LayerNormConfig | Use, size: int) -> nn.Module:

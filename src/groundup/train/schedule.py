@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from ..core.config import Use, load_user_part, node
+from ..core.config import Use, node, user_function
 from ..core.errors import ConfigError
 
 
@@ -45,9 +45,14 @@ Schedule = Callable[[int, int], float]
 """(step, num_steps) -> multiplier"""
 
 
+def warmup_steps(config: ScheduleConfig, num_steps: int) -> int:
+    """At least one, unless there is no warm-up at all."""
+    return max(1, round(config.warmup_fraction * num_steps)) if config.warmup_fraction > 0 else 0
+
+
 def multiplier(config: ScheduleConfig, step: int, num_steps: int) -> float:
     """Multiplier of the learning rate for step 0 .. num_steps - 1."""
-    warmup = max(1, round(config.warmup_fraction * num_steps)) if config.warmup_fraction > 0 else 0
+    warmup = warmup_steps(config, num_steps)
     if step < warmup:
         return (step + 1) / warmup
     last = max(num_steps - 1, warmup)
@@ -74,14 +79,27 @@ def multiplier(config: ScheduleConfig, step: int, num_steps: int) -> float:
 
 
 def build_schedule(config: ScheduleConfig | Use) -> Schedule:
-    """A user's schedule is a function (step, num_steps) -> multiplier."""
+    """A user's schedule is a function of step and num_steps; it may ask for warmup_steps and final too, which are those of the
+    schedule that it takes the place of."""
     if isinstance(config, ScheduleConfig):
         return lambda step, num_steps: multiplier(config, step, num_steps)
-    made: Schedule = load_user_part(config)
+    replaced = ScheduleConfig(**config.replaces)
+    own = user_function(config, ("step", "num_steps", "warmup_steps", "final"))
+
+    def made(step: int, num_steps: int) -> float:
+        return float(
+            own(step=step, num_steps=num_steps, warmup_steps=warmup_steps(replaced, num_steps), final=replaced.final)
+        )
+
     try:
-        value = float(made(0, 10))
+        values = [made(step, 10) for step in range(10)]
     except Exception as error:
-        raise ConfigError(f"{config.use} must be a function (step, num_steps) -> number: {error}") from error
-    if not math.isfinite(value):
-        raise ConfigError(f"{config.use}(0, 10) gave {value}, not a finite multiplier")
+        raise ConfigError(
+            f"{config.use} must be a function of step and num_steps that gives a number: {error}"
+        ) from error
+    wrong = next((value for value in values if not math.isfinite(value) or value < 0), None)
+    if wrong is not None:
+        raise ConfigError(
+            f"{config.use} gave {wrong} for a step of 10, not a multiplier of the learning rate (0 or more)"
+        )
     return made

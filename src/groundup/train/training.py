@@ -74,7 +74,9 @@ class Start:
         copy_tokenizer_files(self.directory, directory)
         generation = read_generation_config(self.directory)
         source = None if template is None else template.source
-        save_model(model, directory, chat_template=source, generation=generation)
+        made = (*self.context.figures, self.context.name)
+        swaps = {place: part for place, part in self.context.swaps.items() if place.partition(".")[0] in made}
+        save_model(model, directory, chat_template=source, generation=generation, swaps=swaps)
 
 
 @dataclass(frozen=True, kw_only=True)

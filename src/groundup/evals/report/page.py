@@ -37,6 +37,7 @@ from .reading import (
 )
 from .selection import selection
 from .style import STYLE
+from .swapped import swapped
 
 PAGE = "report.html"
 _TILES = 6
@@ -83,6 +84,7 @@ def page(run: Run) -> str:
     sections = [
         _head(run),
         _tiles(run),
+        swapped(run),
         comparison(run),
         selection(run),
         _evaluations(run),
@@ -236,7 +238,7 @@ def _use(run: Run) -> str:
     commands = (
         ("Talk to it", f"groundup chat {quoted}"),
         ("Serve it, with the OpenAI API and a chat page", f"groundup serve {quoted}"),
-        ("Let it go on with a text", f"groundup generate {quoted} --prompt 'def read_lines(path):'"),
+        ("Let it go on with a text", f"groundup generate {quoted} 'def read_lines(path):'"),
         ("Measure it on a text of your own", f"groundup eval {quoted} --text yours.txt --json"),
     )
     body = "".join(f"<h3>{text_of(what)}</h3><pre>{text_of(command)}</pre>" for what, command in commands)

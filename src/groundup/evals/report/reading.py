@@ -41,6 +41,8 @@ class Run:
     """Stages whose directory is a model, in order."""
     path: str
     """How a person would write the run directory in a command."""
+    directory: Path | None = None
+    """Where the run is; None for one that is not on disk."""
 
 
 def read_run(directory: Path) -> Run:
@@ -54,6 +56,7 @@ def read_run(directory: Path) -> Run:
         events=list(read_lines(directory / EVENTS)),
         models=model_stages(report, directory),
         path=as_written(directory),
+        directory=directory,
     )
 
 
