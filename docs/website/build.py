@@ -62,6 +62,8 @@ def pages() -> tuple[dict[str, str], list[object]]:
         **written,
         "docs/decisions/index.md": "decisions/index.md",
         "docs/glossary.yaml": "glossary.md",
+        "docs/website/errors_index.py": "errors.md",
+        "docs/website/lists.py": "commands.md",
         "src/groundup/learn/roadmap.yaml": "roadmap/index.md",
         **{f"recipes/{path.name}": f"recipes.md#{path.stem}" for path in (ROOT / "recipes").glob("*.yaml")},
         **{f"docs/images/{path.name}": f"images/{path.name}" for path in (ROOT / "docs" / "images").iterdir()},

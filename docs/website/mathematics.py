@@ -23,10 +23,16 @@ def as_mathml(latex: str, *, display: bool) -> str:
     """One formula. ValueError names the formula that cannot be read."""
     import latex2mathml.converter
 
+    known = re.sub(r"\\arg(?![a-zA-Z])", r"\\operatorname{arg}", latex.strip())
     try:
-        drawn = latex2mathml.converter.convert(latex.strip(), display="block" if display else "inline")
+        drawn = latex2mathml.converter.convert(known, display="block" if display else "inline")
     except Exception as error:
         raise ValueError(f"the formula {latex.strip()!r} cannot be read: {type(error).__name__}: {error}") from error
+    unknown = re.search(r"<m\w+[^>]*>(\\\w+)</m", drawn)
+    if unknown:
+        raise ValueError(
+            f"the formula {latex.strip()!r} has {unknown[1]}, which is not known; write it with a plainer command"
+        )
     return drawn.translate(_MARKS).replace("\n", " ")
 
 

@@ -9,7 +9,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,6 +103,7 @@ def public(name: str) -> bool:
     return not name.startswith("_")
 
 
+@cache
 def modules(src: Path = SRC) -> dict[str, Module]:
     """Every public module by its dotted name; packages hold their modules."""
     found: dict[str, Module] = {}

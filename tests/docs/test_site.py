@@ -1,0 +1,228 @@
+"""The documentation site: it is built, no link of it leads nowhere, its indexes hold everything, and a page loads nothing from elsewhere."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import shutil
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from website.build import GUIDES, build, pages
+from website.errors_index import api_codes, error_classes, raised
+from website.links import Links, plain
+from website.lists import glossary_terms
+from website.mathematics import draw_mathematics
+from website.roadmap_pages import chapter_page
+from website.sources import ROOT, first_sentence, modules
+
+from groundup.core.errors import GroundupError
+from groundup.learn.roadmap import load_roadmap
+
+
+@pytest.fixture(scope="module")
+def made() -> dict[str, str]:
+    return pages()[0]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("zensical", reason="the site is built with the extra docs: pip install -e '.[docs]'")
+    work = tmp_path_factory.mktemp("website")
+    assert build(work=work / "work", site=work / "site") == 0, (
+        "a link or an anchor leads nowhere: see what Zensical printed"
+    )
+    return work / "site"
+
+
+def below(cls: type) -> Iterator[type]:
+    for child in cls.__subclasses__():
+        yield child
+        yield from below(child)
+
+
+def test_every_error_class_is_in_the_index(made: dict[str, str]) -> None:
+    for path in (ROOT / "src").rglob("*.py"):
+        if re.search(r"^class \w+\(.*(Error|Interrupted|MissingDependency)\b", path.read_text(), re.M):
+            importlib.import_module(".".join(path.relative_to(ROOT / "src").with_suffix("").parts))
+    there = {cls.__name__ for cls in below(GroundupError) if cls.__module__.startswith("groundup.")}
+    assert {"ConfigError", "BusyError", "Interrupted", "CalculatorError"} <= there
+    missing = {name for name in there if f"[`{name}`](api/" not in made["errors.md"]}
+    assert not missing
+    codes = {cls.__name__: cls.exit_code for cls in below(GroundupError) if issubclass(cls, GroundupError)}
+    assert all(found.exit_code == codes[name] for name, found in error_classes(modules()).items() if name in codes)
+
+
+def test_messages_hints_and_codes_are_read_from_the_sources(made: dict[str, str]) -> None:
+    found = modules()
+    places = list(raised(found, error_classes(found)))
+    assert len(places) > 800 and sum(bool(place.hint) for place in places) > 200
+    assert "`{number}`; they go from 0 to" in made["errors/ConfigError.md"]
+    assert "groundup roadmap" in made["errors/ConfigError.md"]
+    assert "pip install 'groundup&#91;serve]'" in made["errors/MissingDependency.md"]
+    codes = api_codes(found)
+    assert {status for status, _, _ in codes["queue_full"]} == {429} and {s for s, _, _ in codes["shutting_down"]} == {
+        503
+    }
+    assert all(f"| `{code}` |" in made["errors.md"] for code in codes)
+    for path in (ROOT / "src/groundup/server").rglob("*.py"):
+        for code in re.findall(r'\bcode="(\w+)"', path.read_text()):
+            assert code in codes, f"{path.name}: {code}"
+
+
+def test_an_error_of_a_new_module_would_be_listed(tmp_path: Path) -> None:
+    package = tmp_path / "groundup"
+    (package / "server").mkdir(parents=True)
+    (package / "__init__.py").write_text('"""Package."""\n')
+    (package / "errors.py").write_text(
+        '"""Errors."""\nclass GroundupError(Exception):\n    """Root."""\n    exit_code = 1\n'
+        'class Odd(GroundupError):\n    """Something odd."""\n    exit_code = 7\n'
+        'def check(n):\n    """Check."""\n    if n % 2:\n        raise Odd(f"{n} is odd | and more", hint=f"take {n + 1}")\n'
+    )
+    found = modules(tmp_path)
+    classes = error_classes(found)
+    assert classes["Odd"].exit_code == 7 and classes["Odd"].base == "GroundupError"
+    [place] = raised(found, classes)
+    assert place.kind == "Odd" and place.module == "groundup.errors"
+    assert re.sub(r"[\x01\x02]", "", place.message) == "n is odd | and more"
+
+
+def test_glossary_leads_somewhere() -> None:
+    terms = glossary_terms()
+    rows = {row.id for row in load_roadmap().rows()}
+    assert len(terms) >= 120 and len({t.anchor for t in terms}) == len(terms)
+    for term in terms:
+        assert term.meaning.endswith(".") and len(term.meaning) < 300, term.term
+        assert term.row in rows and term.where, term.term
+        for address in term.where:
+            if not address.startswith("groundup."):
+                assert (ROOT / address).exists(), f"{term.term}: {address}"
+                continue
+            module, _, name = address.partition(":")
+            assert not name or hasattr(importlib.import_module(module), name), f"{term.term}: {address}"
+            assert module in modules(), f"{term.term}: {address}"
+
+
+def test_the_reference_has_every_public_module_and_no_private_one(made: dict[str, str]) -> None:
+    found = modules()
+    assert len(found) > 350
+    for name, module in found.items():
+        if name == "groundup":
+            continue
+        page = "api/" + "/".join(name.split(".")[1:]) + ("/index.md" if module.is_package else ".md")
+        text = made[page]
+        assert text.startswith(f"# {name}\n")
+        assert all(f"{{#{item}}}" in text for item in module.names), name
+        assert not re.search(r"^#+ _|\{#_", text, re.M), name
+    attention = made["api/nn/mixers/attention.md"]
+    assert "| `num_key_value_heads` | `int &#124; None`" in attention.replace("`int | None`", "`int &#124; None`")
+    assert "1 is multi-query attention" in attention
+    assert "[`core/config.py`](core/config.md)" not in attention
+
+
+def test_the_roadmap_has_a_page_a_chapter(made: dict[str, str]) -> None:
+    for chapter in load_roadmap().chapters:
+        text = made[chapter_page(chapter.number)]
+        for row in chapter.rows:
+            assert f"{{#row-{row.id.replace('.', '-')}}}" in text
+            assert row.status == "planned" or all(address in text for address in row.api), row.id
+
+
+def test_guides_are_all_in_the_navigation_and_extras_all_explained() -> None:
+    assert {path.stem for path in (ROOT / "docs/guides").glob("*.md")} == set(GUIDES.values())
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    listed = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/guides/install.md").read_text(), re.M)
+    assert set(listed) - {"runs"} == set(extras)
+
+
+def test_formulas_become_mathml() -> None:
+    pytest.importorskip("latex2mathml", reason="formulas are drawn with the extra docs: pip install -e '.[docs]'")
+    text = "Cost $a_i * b_i$ and `$x$`, 5 $ or $6.\n\n$$\\frac{1}{n}\\sum_i x_i$$\n\n```bash\necho $HOME $PATH\n```\n"
+    drawn = draw_mathematics(text)
+    assert drawn.count("<math") == 2 and 'display="block"' in drawn and "<mfrac>" in drawn
+    assert "`$x$`, 5 $ or $6." in drawn and "echo $HOME $PATH" in drawn
+    assert "*" not in drawn.split("</math>")[0] and "_" not in drawn.split("</math>")[0]
+    for wrong, why in (("$x^{$", "cannot be read"), ("$\\nosuch{a}$", "is not known")):
+        with pytest.raises(ValueError, match=why):
+            draw_mathematics(wrong)
+
+
+def test_docstrings_and_links_as_markdown() -> None:
+    assert plain("a <b> of [B, T] and `x[0] < y` | _z_") == "a &lt;b> of &#91;B, T] and `x[0] < y` &#124; &#95;z&#95;"
+    assert first_sentence("Says what. It is.\n\nMore.") == "Says what."
+    links = Links(modules(), {"README.md": "overview.md", "recipes/lora.yaml": "recipes.md#lora"})
+    assert links.code("see `groundup.nn.norm:RMSNorm`", "guides/a.md") == (
+        "see [`groundup.nn.norm:RMSNorm`](../api/nn/norm.md#RMSNorm)"
+    )
+    assert links.code("`nn/norm.py`, `recipes/lora.yaml`, `none.py`", "a.md") == (
+        "[`nn/norm.py`](api/nn/norm.md), [`recipes/lora.yaml`](recipes.md#lora), `none.py`"
+    )
+    source = ROOT / "docs" / "guides" / "x.md"
+    text = "[a](../../README.md#x) [b](../../Makefile) [c](nowhere.md) [d](https://example.org/)"
+    assert (
+        links.rewrite(text, "guides/x.md", source)
+        == "[a](../overview.md#x) b [c](nowhere.md) [d](https://example.org/)"
+    )
+
+
+@pytest.mark.slow
+def test_links_and_anchors_lead_somewhere(site: Path) -> None:
+    assert sum(1 for _ in site.rglob("*.html")) > 400
+    assert "RMSNorm" in (site / "api" / "nn" / "norm.html").read_text()
+
+
+def test_a_link_that_leads_nowhere_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("zensical", reason="the site is built with the extra docs: pip install -e '.[docs]'")
+    for link in ("nothing.md", "b.md#nothing"):
+        made = {"index.md": f"# A\n\n[to]({link})\n", "b.md": "# B\n"}
+        monkeypatch.setattr("website.build.pages", lambda made=made: (made, ["index.md", "b.md"]))
+        assert build(work=tmp_path / "work", site=tmp_path / "site") != 0
+    assert not (tmp_path / "site").exists()
+
+
+@pytest.mark.slow
+def test_in_a_browser(site: Path) -> None:
+    """Opened as files: nothing is asked of another host, search finds, formulas are drawn, and 360 px are enough."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="pip install -e '.[dev]'")
+    named = os.environ.get("GROUNDUP_CHROMIUM") or "/usr/bin/chromium"
+    chromium = named if Path(named).is_file() else shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium was found (apt install chromium, or set GROUNDUP_CHROMIUM to its path)")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        page = browser.new_page(viewport={"width": 360, "height": 740})
+        outside: list[str] = []
+        errors: list[str] = []
+
+        def note(request: Any) -> None:
+            if not request.url.startswith(("file:", "data:", "about:", "blob:")):
+                outside.append(request.url)
+
+        page.on("request", note)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        for name in (
+            "index",
+            "guides/quickstart",
+            "roadmap/chapter-05",
+            "api/nn/norm",
+            "errors/ConfigError",
+            "recipes",
+            "glossary",
+        ):
+            page.goto((site / f"{name}.html").as_uri())
+            assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{name} is too wide"
+            assert page.locator("h1").count() == 1
+        page.set_viewport_size({"width": 1280, "height": 800})
+        page.goto((site / "index.html").as_uri())
+        page.keyboard.press("Control+k")
+        box = (
+            page.get_by_role("textbox").or_(page.get_by_role("combobox")).or_(page.locator("input[placeholder=Search]"))
+        )
+        box.first.fill("RMSNorm")
+        page.locator("a[href*='api/nn/norm.html']:visible").first.wait_for()
+        browser.close()
+    assert not outside and not errors
