@@ -82,6 +82,8 @@ def opened(
         options["samplers"] = [own_sampler(Use(use=part), params or SamplingParams()) for part in parts]
     if adapter is not None:
         options["default_adapter"] = adapter
+    if dtype == "auto" and params is not None and params.seed is not None:
+        dtype = "float32"  # which one is faster is measured, so it can come out otherwise: the same seed, another text
     engine = open_model(model, trusted_parts=trusted_parts(swaps), dtype=dtype, **options)
     try:
         yield engine
@@ -92,7 +94,7 @@ def opened(
 def sampling_options(function: F) -> F:
     """The flags of `chat` and `generate`, named as in the API."""
     for option in (
-        click.option("--seed", type=int, help="The same seed gives the same text."),
+        click.option("--seed", type=int, help="The same seed gives the same text; --dtype auto is float32 then."),
         click.option("--stop", multiple=True, help="End before this text; may be given several times."),
         click.option(
             "--repetition-penalty", type=float, default=1.0, show_default=True, help="Above 1: less of what was said."
