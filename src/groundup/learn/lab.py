@@ -73,14 +73,20 @@ class Lab:
             "Commit to your prediction first; then run; then see."
         )
 
-    def predict(self, question: str, *, low: float, high: float, step: float | None = None, unit: str = "") -> Any:
-        """A number to commit to. Its `value` is None until then."""
+    def predict(
+        self, question: str, *, low: float, high: float, step: float | None = None, unit: str = "", log: bool = False
+    ) -> Any:
+        """A number to commit to. Its `value` is None until then. log: the slider moves by ratios, for guesses over powers of ten."""
         import marimo as mo
 
-        if not low < high:
-            raise ConfigError(f"a prediction needs low < high, not {low} and {high}")
-        middle = low + (high - low) / 2
-        slider = mo.ui.slider(low, high, step=step or (high - low) / 100, value=middle, show_value=True, full_width=True,
+        if not low < high or (log and low <= 0):
+            raise ConfigError(f"a prediction needs {'0 < ' if log else ''}low < high, not {low} and {high}")
+        points = _ratios(low, high) if log else None
+        middle = points[len(points) // 2] if points else low + (high - low) / 2
+        way: dict[str, Any] = (
+            {"steps": points} if points else {"start": low, "stop": high, "step": step or (high - low) / 100}
+        )
+        slider = mo.ui.slider(**way, value=middle, show_value=True, full_width=True,
                               label=f"{question}{f' ({unit})' if unit else ''}")  # fmt: skip
         return _Committed(middle) if self.headless else slider.form(submit_button_label="Commit")
 
@@ -153,6 +159,12 @@ class Lab:
             from .progress import Progress
 
             Progress().add(kind, self.id, detail)
+
+
+def _ratios(low: float, high: float, count: int = 81) -> list[float]:
+    """Numbers of two digits from low to high, each about the same ratio above the one before."""
+    exact = [low * (high / low) ** (i / (count - 1)) for i in range(count)]
+    return sorted({low, *(float(f"{x:.2g}") for x in exact[1:-1]), high})
 
 
 @dataclass
