@@ -92,7 +92,7 @@ class Roof:
         pairs = [
             ("achieved", _flops(step.achieved)),
             ("intensity", f"{step.intensity:,.0f} FLOP/byte"),
-            ("a step", f"{duration(step.step_seconds)}, {step.tokens:,.0f} tokens"),
+            ("a step", f"{duration_short(step.step_seconds)}, {step.tokens:,.0f} tokens"),
             ("work", f"{_flops(step.flops)[:-2]}, {data_size(step.moved.total)}"),
         ]
         if limits is None:
