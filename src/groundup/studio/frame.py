@@ -148,8 +148,8 @@ async def working(place: ui.element, text: str, work: Callable[..., T], *given: 
 def chart(options: dict[str, Any], *, height: str = "18rem", label: str = "") -> ui.echart:
     """An ECharts plot in the page's colours. label: what a screen reader says of it."""
     axis = {
-        "axisLine": {"lineStyle": {"color": "#8a9691"}}, "axisLabel": {"color": "#77837e"},
-        "splitLine": {"lineStyle": {"color": "#8a969133"}}, "nameTextStyle": {"color": "#77837e"},
+        "axisLine": {"lineStyle": {"color": "#8a9691"}}, "axisLabel": {"color": "#66726d"},
+        "splitLine": {"lineStyle": {"color": "#8a969133"}}, "nameTextStyle": {"color": "#66726d"},
     }  # fmt: skip
     made = {
         "backgroundColor": "transparent", "color": list(SERIES), "animation": False,

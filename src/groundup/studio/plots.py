@@ -50,7 +50,7 @@ def lines(
     return {
         "tooltip": _TOOLTIP,
         "legend": {"show": len(series) > 1, "data": [n for n in curves if n not in faint], "top": 0, "left": 0,
-                   "type": "scroll", "textStyle": {"color": "#77837e"}, "itemWidth": 18, "itemHeight": 8},
+                   "type": "scroll", "textStyle": {"color": "#66726d"}, "itemWidth": 18, "itemHeight": 8},
         "grid": {"left": 8, "right": 18, "top": 34 if len(series) > 1 else 14, "bottom": 26, "containLabel": True},
         "xAxis": {"type": "log" if log_x else "value", "name": x_label, "nameLocation": "middle", "nameGap": 26,
                   "min": None if log_x else "dataMin", "max": "dataMax", "splitLine": {"show": False}},
@@ -71,7 +71,7 @@ def bars(
         "yAxis": {"type": "category", "data": list(names), "inverse": True, "axisTick": {"show": False},
                   "axisLine": {"show": False}, "splitLine": {"show": False}},
         "series": [{"type": "bar", "data": [_six(v) for v in values], "barMaxWidth": 18, "itemStyle": {"color": colour, "borderRadius": 3},
-                    "label": {"show": True, "position": "right", "color": "#77837e"}}],
+                    "label": {"show": True, "position": "right", "color": "#66726d"}}],
     }  # fmt: skip
 
 
@@ -93,7 +93,7 @@ def roofline(
              "lineStyle": {"width": 2.5, "color": SERIES[0]}, "itemStyle": {"color": SERIES[0]},
              "areaStyle": {"color": SERIES[0], "opacity": 0.07},
              "markLine": {"symbol": "none", "silent": True, "lineStyle": {"type": "dotted", "color": "#8a9691"},
-                          "label": {"formatter": f"ridge {_number(ridge)}", "color": "#77837e", "position": "insideEndTop"},
+                          "label": {"formatter": f"ridge {_number(ridge)}", "color": "#66726d", "position": "insideEndTop"},
                           "data": [{"xAxis": _six(ridge)}]}}
         )  # fmt: skip
     if recorded_peak is not None:
@@ -112,11 +112,11 @@ def roofline(
     heights += [recorded_peak] if recorded_peak else []
     return {
         "tooltip": {"trigger": "item", "renderMode": "richText", "confine": True},
-        "legend": {"show": True, "top": 0, "left": 0, "type": "scroll", "textStyle": {"color": "#77837e"}, "itemWidth": 18, "itemHeight": 10},
+        "legend": {"show": True, "top": 0, "left": 0, "type": "scroll", "textStyle": {"color": "#66726d"}, "itemWidth": 18, "itemHeight": 10},
         "grid": {"left": 8, "right": 24, "top": 44, "bottom": 30, "containLabel": True},
         "xAxis": {"type": "log", "name": "FLOP per byte moved", "nameLocation": "middle", "nameGap": 28, "min": left, "max": right,
                   "minorSplitLine": {"show": False}},
-        "yAxis": {"type": "log", "axisLabel": {"color": "#77837e", ":formatter": _UNITS},
+        "yAxis": {"type": "log", "axisLabel": {"color": "#66726d", ":formatter": _UNITS},
                   "min": 10 ** math.floor(math.log10(min(heights) / 1.5)),
                   "max": 10 ** math.ceil(math.log10(max(heights) * 1.2))},
         "series": series,
@@ -203,7 +203,7 @@ def _heatmap(given: Mapping[str, Any]) -> dict[str, Any]:
         "xAxis": {"type": "category", "data": columns, "name": str(given.get("x_label", "")), "nameLocation": "middle", "nameGap": 26},
         "yAxis": {"type": "category", "data": rows, "inverse": True, "name": str(given.get("y_label", ""))},
         "visualMap": {"min": min(values), "max": max(values), "show": not few, "orient": "horizontal", "left": "center", "bottom": 0,
-                      "itemHeight": 90, "itemWidth": 10, "inRange": {"color": ["#e3f1ee", "#0f766e"]}, "textStyle": {"color": "#77837e"}},
+                      "itemHeight": 90, "itemWidth": 10, "inRange": {"color": ["#e3f1ee", "#0f766e"]}, "textStyle": {"color": "#66726d"}},
         "series": [{"type": "heatmap", "data": cells, "label": {"show": few, "color": "#16211e"}}],
     }  # fmt: skip
 

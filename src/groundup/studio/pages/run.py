@@ -357,7 +357,7 @@ class RunPage:
 _TOLD = ("exhibits", "history", "evaluations", "samples", "of_stages")
 """Figures that are shown elsewhere, or are long."""
 _COLOURS = {
-    "--ink": "#77837e",
+    "--ink": "#66726d",
     "--line": "#8a969166",
     "--first": SERIES[0],
     "--second": SERIES[1],
