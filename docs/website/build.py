@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from .errors_index import INDEX as ERRORS
 from .errors_index import errors_pages
 from .links import Links
 from .lists import commands_page, decisions, glossary_page, recipes_page
@@ -62,7 +63,7 @@ def pages() -> tuple[dict[str, str], list[object]]:
         **written,
         "docs/decisions/index.md": "decisions/index.md",
         "docs/glossary.yaml": "glossary.md",
-        "docs/website/errors_index.py": "errors.md",
+        "docs/website/errors_index.py": ERRORS,
         "docs/website/lists.py": "commands.md",
         "src/groundup/learn/roadmap.yaml": "roadmap/index.md",
         **{f"recipes/{path.name}": f"recipes.md#{path.stem}" for path in (ROOT / "recipes").glob("*.yaml")},
@@ -96,7 +97,7 @@ def pages() -> tuple[dict[str, str], list[object]]:
             "Reference": [
                 {"Commands": "commands.md"},
                 {"Recipes": "recipes.md"},
-                {"Errors": ["errors.md", *sorted(page for page in made if page.startswith("errors/"))]},
+                {"Errors": [ERRORS, *sorted(page for page in made if page.startswith("errors/") and page != ERRORS)]},
                 {"Glossary": "glossary.md"},
             ]
         },

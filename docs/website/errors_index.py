@@ -15,6 +15,7 @@ from .links import Links, api_page, in_cell, plain
 from .sources import Module, first_sentence
 
 ROOT_ERROR = "GroundupError"
+INDEX = "errors/index.md"
 _OPEN, _CLOSE = "\x01", "\x02"  # around what a message has put in; braces and backticks may be of the message itself
 EXIT_CODES = {
     0: "it worked",
@@ -96,6 +97,8 @@ def raised(modules: Mapping[str, Module], classes: Mapping[str, ErrorClass]) -> 
                 given["hint"] = ast.Constant(f"pip install 'groundup[{extra}]'")
             if not said:
                 continue
+            if kind == "ConfigError" and (path := _text(given.get("path"))):
+                said = f"{path}: {said}"  # as the class puts them together
             status = given.get("status")
             yield Raised(
                 kind=kind,
@@ -145,8 +148,8 @@ def errors_pages(modules: Mapping[str, Module], links: Links) -> dict[str, str]:
         places.setdefault(place.kind, []).append(place)
     rows = []
     for found in classes.values():
-        page = f"[{len(places[found.name])}](errors/{found.name}.md)" if found.name in places else "0"
-        home = links.relative("errors.md", api_page(found.module, modules))
+        page = f"[{len(places[found.name])}]({found.name}.md)" if found.name in places else "0"
+        home = links.relative(INDEX, api_page(found.module, modules))
         said = in_cell(plain(first_sentence(found.doc)))
         rows.append(
             f"| [`{found.name}`]({home}#{found.name}) | `{found.base or 'Exception'}` | {said} | {found.exit_code} | {page} |"
@@ -173,13 +176,13 @@ def errors_pages(modules: Mapping[str, Module], links: Links) -> dict[str, str]:
         "A program that the sandbox stopped is no error of the library: it is a verdict, with the limit that was reached "
         "(`groundup.sandbox.running`). So is an exercise that is wrong (`groundup check` exits with 1) and a figure of a lab outside its band.",
     ]  # fmt: skip
-    pages = {"errors.md": links.code("\n\n".join(index) + "\n", "errors.md")}
+    pages = {INDEX: links.code("\n\n".join(index) + "\n", INDEX)}
     for kind, found_places in places.items():
         page = f"errors/{kind}.md"
         text = [
             f"# {kind}",
             plain(classes[kind].doc),
-            f"[All errors](../errors.md) · exit code {classes[kind].exit_code}",
+            f"[All errors](index.md) · exit code {classes[kind].exit_code}",
         ]
         by_package: dict[str, list[Raised]] = {}
         for place in found_places:

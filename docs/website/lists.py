@@ -110,7 +110,7 @@ def commands_page() -> str:
     parts = [
         "# Commands",
         "`groundup VERB --help` prints the same. Every verb takes `--json` where it prints figures, and ends with one of the "
-        "[exit codes](errors.md#exit-codes).",
+        "[exit codes](errors/index.md#exit-codes).",
         "| verb | what it does |\n|---|---|\n"
         + "\n".join(f"| [`{verb}`](#{verb}) | {said} |" for verb, said in VERBS.items()),
     ]

@@ -112,7 +112,9 @@ def in_row(row: str) -> str:
 def _method(found: Function) -> str:
     kind = f" *{found.kind}*" if found.kind else ""
     head = f"`{found.name}{found.signature}`{kind}"
-    doc = plain(found.doc).replace("\n", "\n    ") if found.doc else "&nbsp;"
+    if not found.doc:
+        return head
+    doc = plain(found.doc).replace("\n", "\n    ")
     return f"{head}\n:   {doc}"
 
 

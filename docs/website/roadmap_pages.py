@@ -58,7 +58,7 @@ def _front(roadmap: Roadmap) -> str:
         "# Roadmap",
         f"{len(roadmap.chapters)} chapters, {len(rows)} rows: {count['works']} work, {count['partly']} work in part, {count['planned']} are "
         "planned. A row that works has code, a recipe that shows it and a test that proves it. `groundup roadmap` has the same in the "
-        "terminal, with what you have done; [Learning](../guides/labs-and-exercises.md) says how to go through it.",
+        "terminal, with what you have done; [Labs and exercises](../guides/labs-and-exercises.md) says how to learn a row.",
     ]
     for part in roadmap.parts:
         weeks = f"{part.weeks[0]} to {part.weeks[1]} weeks"

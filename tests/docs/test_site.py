@@ -51,7 +51,7 @@ def test_every_error_class_is_in_the_index(made: dict[str, str]) -> None:
             importlib.import_module(".".join(path.relative_to(ROOT / "src").with_suffix("").parts))
     there = {cls.__name__ for cls in below(GroundupError) if cls.__module__.startswith("groundup.")}
     assert {"ConfigError", "BusyError", "Interrupted", "CalculatorError"} <= there
-    missing = {name for name in there if f"[`{name}`](api/" not in made["errors.md"]}
+    missing = {name for name in there if f"[`{name}`](../api/" not in made["errors/index.md"]}
     assert not missing
     codes = {cls.__name__: cls.exit_code for cls in below(GroundupError) if issubclass(cls, GroundupError)}
     assert all(found.exit_code == codes[name] for name, found in error_classes(modules()).items() if name in codes)
@@ -68,7 +68,7 @@ def test_messages_hints_and_codes_are_read_from_the_sources(made: dict[str, str]
     assert {status for status, _, _ in codes["queue_full"]} == {429} and {s for s, _, _ in codes["shutting_down"]} == {
         503
     }
-    assert all(f"| `{code}` |" in made["errors.md"] for code in codes)
+    assert all(f"| `{code}` |" in made["errors/index.md"] for code in codes)
     for path in (ROOT / "src/groundup/server").rglob("*.py"):
         for code in re.findall(r'\bcode="(\w+)"', path.read_text()):
             assert code in codes, f"{path.name}: {code}"
