@@ -125,12 +125,13 @@ class Inspector:
             self._layers = []
 
     def _ids(self, text: str) -> list[int]:
-        if self._model is None:
-            raise ModelError("this model has been closed")
+        model = self._model
+        if model is None:
+            raise ModelError("this model has been closed", hint="open it again")
         ids = self._tokenizer.encode(text)
         if self._bos_id is not None:
             ids = [self._bos_id, *ids]
-        most = min(MOST_TOKENS, self._model.config.max_position_embeddings)
+        most = min(MOST_TOKENS, model.config.max_position_embeddings)
         if not ids or len(ids) > most:
             raise RequestError(
                 f"the text is {len(ids)} tokens of this model; from 1 to {most} can be looked into",
@@ -141,6 +142,8 @@ class Inspector:
     @torch.no_grad()
     def _run(self, ids: Sequence[int]) -> Tensor:
         """Logits [T, V]."""
+        if self._model is None:  # closed while this call waited
+            raise ModelError("this model has been closed", hint="open it again")
         logits: Tensor = self._model(torch.tensor([ids])).logits[0].float()
         return logits
 

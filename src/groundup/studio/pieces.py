@@ -81,3 +81,16 @@ def left_out(cut: Cut) -> str:
     """What `coloured` says it did not show."""
     over = len(cut.pieces) - _SHOWN_PIECES
     return f"The first {_SHOWN_PIECES:,} are shown, {over:,} more are counted." if over > 0 else ""
+
+
+class AttentionMap(Element, component="attention_map.js"):
+    """One head's weights as a map; row t is what token t takes from each token before it."""
+
+    def __init__(self, *, group: str) -> None:
+        super().__init__()
+        self._props.update({"weights": "", "tokens": [], "label": "", "group": group})
+
+    def show(self, weights: NDArray[np.float32], tokens: Sequence[str], label: str) -> None:
+        """weights [T, T]; label: what a screen reader says of it."""
+        self._props.update({"weights": quantised(weights), "tokens": list(tokens), "label": label})
+        self.update()

@@ -1,12 +1,443 @@
-"""Attention."""
+"""Attention: what the heads of one's own model look at, and what the model loses without them."""
 
 from __future__ import annotations
 
+import asyncio
+import math
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nicegui import ui
+from numpy.typing import NDArray
+
+from groundup.core.errors import GroundupError
+
 from ..app import Studio
-from ..frame import heading
+from ..choosing import choose_model
+from ..frame import card, empty, error_box, facts, heading, working
+from ..head_figures import HeadFigures, Reading, read_text
+from ..inspectors import OpenInspectors
+from ..pieces import AttentionMap, TokenStrip, use_pieces
+from ..token_pieces import clean
+
+EXAMPLES = {
+    "Code": "def add(a, b):\n    return a + b\n\ndef sub(a, b):\n    return a - b\n",
+    "Said twice": "The quick brown fox saw the lazy dog. The quick brown fox saw the lazy dog.",
+    "Names": "Ann gave the book to Ben, and Ben gave the book to Cleo. Then Cleo gave the book to Ann.",
+}
+_MOST_CHARACTERS = 600
+"""Of a text that is read while it is typed: maps of more tokens than this are no longer seen."""
+_GROUP = "attention"
+_MEASURES = (
+    ("entropy_bits", "Entropy", "bits"),
+    ("distance_tokens", "Looks back", "tokens"),
+    ("previous_token", "At the token before", "%"),
+    ("itself", "At itself", "%"),
+    ("first_token", "At the first token", "%"),
+    ("same_token", "At earlier copies", "%"),
+    ("induction", "Behind earlier copies (induction)", "%"),
+)
+
+Head = tuple[int, int]
 
 
 def add(studio: Studio) -> None:
+    inspectors = OpenInspectors(studio.openers.inspector)
+    studio.closing.append(inspectors.close)
+
     @studio.page("/attention", "Attention")
-    def attention() -> None:
-        heading("Attention")
+    async def attention(model: str = "") -> None:
+        use_pieces()
+        heading(
+            "Attention",
+            "Every head of a layer decides, at each token, which tokens before it to take something from. Look at the heads of a model, "
+            "and silence some to see what they are for.",
+        )
+        chosen = await choose_model(studio, model, "/attention")
+        if chosen is None:
+            return
+        page = _Page(inspectors, Path(chosen))
+        page.build()
+        await ui.context.client.connected()
+        await page.read()
+
+
+def name_of(head: Head) -> str:
+    """As people count: from one."""
+    return f"{head[0] + 1}.{head[1] + 1}"
+
+
+class _Page:
+    def __init__(self, inspectors: OpenInspectors, path: Path) -> None:
+        self.inspectors = inspectors
+        self.path = path
+        self.reading: Reading | None = None
+        self.heads: tuple[int, ...] = ()
+        self.open_head: Head | None = None
+        self.silent: set[Head] = set()
+        self.maps: dict[Head, ui.element] = {}
+        self.switches: dict[Head, ui.button] = {}
+        self.turn = 0
+
+    def build(self) -> None:
+        with card("Text"):
+            self.text = (
+                ui.textarea(value=EXAMPLES["Code"], on_change=self.read)
+                .props(
+                    f'outlined autogrow debounce=350 maxlength={_MOST_CHARACTERS} aria-label="Text to read" spellcheck=false'
+                )
+                .style("width: 100%")
+            )
+            with (
+                ui.element("div")
+                .classes("st-chips")
+                .props('role=group aria-label="Examples"')
+                .style("margin-top: .6rem")
+            ):
+                ui.label("Try").classes("st-note").style("margin: 0")
+                for name, example in EXAMPLES.items():
+                    ui.button(name, on_click=partial(self.text.set_value, example), color=None).props(
+                        "flat dense size=sm padding='2px 12px'"
+                    )
+            self.state = ui.element("div")
+        self.body = ui.element("div").classes("st-grid")
+        with self.body:
+            self._heads_card()
+            self._head_card()
+            self._losses_card()
+            self._rank_card()
+        self.body.set_visibility(False)
+
+    def _heads_card(self) -> None:
+        with card("All heads", note="Rows of a map are tokens that look, columns those looked at; the deeper the colour, the more is "
+                  "taken. The eye silences a head.") as box:  # fmt: skip
+            box.classes("st-five")
+            self.grid = (
+                ui.element("div")
+                .classes("st-scroll st-heads")
+                .props('tabindex=0 role=region aria-label="Heads by layer"')
+            )
+
+    def _head_card(self) -> None:
+        with card() as box:
+            box.classes("st-seven")
+            with ui.element("h2"):
+                self.head_title = ui.label("Head")
+            self.map = AttentionMap(group=_GROUP)
+            self.looked = TokenStrip(
+                label="Tokens, shaded by what the head takes",
+                group=_GROUP,
+                hint="Point at a token: what it looks at is shaded.",
+            )
+            self.head_facts = ui.element("div").classes("st-columns")
+
+    def _losses_card(self) -> None:
+        with card("What each token costs", note="Surprise at each token, in nats: 0 was certain.") as box:
+            box.classes("st-half")
+            self.loss_facts = ui.element("div")
+            self.loss_strip = TokenStrip(label="Tokens by their loss")
+        with card("With heads silenced") as box:
+            box.classes("st-half")
+            self.not_silenced = ui.label(
+                "Silence heads with the eye under their maps, and see here which tokens they helped with."
+            ).classes("st-note")
+            self.silenced = ui.element("div")
+            with self.silenced:
+                self.silent_facts = ui.element("div")
+                self.change_strip = TokenStrip(
+                    label="Tokens by how their loss changed", hint="Orange: worse without. Teal: better."
+                )
+                ui.button("All heads on again", on_click=self.all_on, color=None).props(
+                    "outline color=primary no-caps size=sm"
+                )
+            self.silenced.set_visibility(False)
+
+    def _rank_card(self) -> None:
+        with card(
+            "Which heads matter",
+            note="Each head silenced alone (zero ablation): how much dearer the text becomes without it.",
+        ):
+            with ui.element("div").classes("st-row"):
+                self.rank_button = ui.button("Rank all heads by what they cost", on_click=self.rank, color=None).props(
+                    "outline color=primary no-caps"
+                )
+                self.progress = (
+                    ui.linear_progress(0, show_value=False)
+                    .props('aria-label="Heads tried" rounded')
+                    .style("max-width: 20rem")
+                )
+                self.progress.set_visibility(False)
+            self.ranking = ui.element("div").style("margin-top: .6rem")
+
+    async def read(self) -> None:
+        """The text through the model, with every head at work; what was typed meanwhile wins."""
+        self.turn += 1
+        turn, text = self.turn, clean(self.text.value or "")
+        first = self.reading is None
+
+        def work() -> tuple[tuple[int, ...], Reading | None]:
+            inspector = self.inspectors.get(self.path)
+            return inspector.heads, read_text(inspector, text)
+
+        if first:
+            done = await working(self.state, "Opening the model", work)
+        else:
+            done = await self._quietly(work)
+        if turn != self.turn or done is None or self.body.is_deleted:
+            return
+        self.heads, reading = done
+        self.state.clear()
+        if reading is None:
+            with self.state:
+                ui.label("Two tokens or more are needed for one to look at another.").classes("st-note")
+            return
+        self.reading = reading
+        self.ranking.clear()
+        self.body.set_visibility(True)
+        self._draw_grid()
+        able = [(layer, 0) for layer, count in enumerate(self.heads) if count]
+        if able:
+            still = self.open_head is not None and self.open_head[1] < self.heads[self.open_head[0]]
+            self.show_head(self.open_head if still and self.open_head else self._striking())
+        self._draw_losses()
+        if self.silent:
+            await self.compare()
+
+    async def _quietly(self, work: Any) -> Any:
+        """In a thread, without a word where it goes well: the page stays as it is until there is something new."""
+        try:
+            return await asyncio.to_thread(work)
+        except (GroundupError, OSError) as error:
+            if not self.body.is_deleted:
+                self.state.clear()
+                with self.state:
+                    error_box(error)
+            return None
+
+    def _striking(self) -> Head:
+        """The head to begin with: the one that most clearly does something other than looking at the first token."""
+        assert self.reading is not None
+        best: tuple[float, Head] = (-1.0, (next(i for i, n in enumerate(self.heads) if n), 0))
+        for layer, row in enumerate(self.reading.figures):
+            for head, f in enumerate(row):
+                best = max(best, (max(f.induction or 0.0, f.previous_token), (layer, head)))
+        return best[1]
+
+    def _draw_grid(self) -> None:
+        assert self.reading is not None
+        self.grid.clear()
+        self.maps, self.switches = {}, {}
+        with self.grid:
+            if not any(self.heads):
+                empty(
+                    "No layer of this model has attention that can be looked into: its layers are recurrent, or parts of your own."
+                )
+                return
+            with ui.element("div").classes("st-layers"):
+                for layer, count in enumerate(self.heads):
+                    ui.label(f"L{layer + 1}").classes("st-layer-name").props(f'title="Layer {layer + 1}"')
+                    with ui.element("div").classes("st-layer"):
+                        if count == 0:
+                            ui.label("no attention to look into: a recurrence, or a part of your own").classes(
+                                "st-note"
+                            )
+                        for head in range(count):
+                            self._draw_head((layer, head))
+
+    def _draw_head(self, head: Head) -> None:
+        assert self.reading is not None
+        figures = self.reading.figures[head[0]][head[1]]
+        name = name_of(head)
+        with ui.element("div").classes("st-head"):
+            with (
+                ui.element("button")
+                .classes("st-map")
+                .props(
+                    f'type=button aria-label="Head {name}{", " + figures.kind if figures.kind else ""}: show it"'
+                ) as box
+            ):
+                ui.element("img").props(f'src="{self.reading.pictures[head[0]][head[1]]}" alt="" draggable=false')
+            box.on("click", partial(self.show_head, head))
+            with ui.element("div").classes("st-head-line"):
+                ui.label(name).classes("st-head-name")
+                ui.label(figures.kind).classes("st-head-kind")
+                switch = ui.button(icon="visibility", on_click=partial(self.toggle, head), color=None).props(
+                    "round flat size=xs padding=3px"
+                )
+        self.maps[head], self.switches[head] = box, switch
+        self._mark(head)
+
+    def _mark(self, head: Head) -> None:
+        off = head in self.silent
+        name = name_of(head)
+        self.switches[head].props(
+            f"icon={'visibility_off' if off else 'visibility'} aria-pressed={'true' if off else 'false'} "
+            f'aria-label="Silence head {name}" title="{"Silent" if off else "At work"}: head {name}"'
+        )
+        self.maps[head].classes(add="st-off" if off else "", remove="" if off else "st-off")
+        shown = head == self.open_head
+        self.maps[head].classes(add="st-open" if shown else "", remove="" if shown else "st-open")
+        self.maps[head].props(f"aria-current={'true' if shown else 'false'}")
+
+    def show_head(self, head: Head) -> None:
+        reading = self.reading
+        assert reading is not None
+        before, self.open_head = self.open_head, head
+        for changed in (before, head):
+            if changed in self.maps:
+                self._mark(changed)
+        weights: NDArray[np.float32] = reading.attention[head[0]][head[1]]
+        figures = reading.figures[head[0]][head[1]]
+        self.head_title.text = f"Head {name_of(head)}" + (f": {figures.kind}" if figures.kind else "")
+        shown = [s.replace("\n", "") for s in reading.shown]
+        self.map.show(weights, shown, f"Attention of head {name_of(head)}, {len(shown)} tokens: {spoken(figures)}")
+        self.looked.show([{"t": t, "n": f"token {i + 1}"} for i, t in enumerate(reading.shown)])
+        self.looked.shade(weights)
+        self.head_facts.clear()
+        with self.head_facts:
+            facts([(name, told) for name, told in measures(figures)])
+
+    def _draw_losses(self) -> None:
+        reading = self.reading
+        assert reading is not None
+        self.loss_facts.clear()
+        with self.loss_facts:
+            facts(
+                {
+                    "Mean": f"{reading.loss:.3f} nats a token",
+                    "Perplexity": f"{math.exp(min(reading.loss, 50.0)):,.1f}",
+                    "Tokens": f"{len(reading.pieces):,}",
+                }
+            )
+        most = max(float(reading.losses.max()), 1e-6)
+        told: list[dict[str, Any]] = [{"t": reading.shown[0], "n": "the first token: nothing comes before it"}]
+        for text, loss in zip(reading.shown[1:], reading.losses.tolist(), strict=True):
+            told.append({
+                "t": text, "n": f"{loss:.2f} nats · it was given {probability(loss)}", "c": f"rgb(var(--st-worse) / {0.7 * loss / most:.3f})",
+            })  # fmt: skip
+        self.loss_strip.show(told)
+
+    async def toggle(self, head: Head) -> None:
+        self.silent.symmetric_difference_update({head})
+        self._mark(head)
+        await self.compare()
+
+    async def all_on(self) -> None:
+        changed, self.silent = self.silent, set()
+        for head in changed:
+            if head in self.maps:
+                self._mark(head)
+        await self.compare()
+
+    async def compare(self) -> None:
+        """The text again without the silent heads, beside what it costs with all of them."""
+        reading, without = self.reading, sorted(self.silent)
+        self.silenced.set_visibility(bool(without))
+        self.not_silenced.set_visibility(not without)
+        if reading is None or not without:
+            return
+        after = await self._quietly(lambda: self.inspectors.get(self.path).losses(reading.text, without=without))
+        if after is None or self.body.is_deleted or reading is not self.reading or without != sorted(self.silent):
+            return
+        change = after - reading.losses
+        names = ", ".join(name_of(head) for head in without[:8]) + (" …" if len(without) > 8 else "")
+        mean = float(change.mean())
+        self.silent_facts.clear()
+        with self.silent_facts:
+            facts(
+                {
+                    "Without": names,
+                    "Mean": f"{float(after.mean()):.3f} nats a token",
+                    "Difference": f"{mean:+.3f}, {'worse' if mean > 0 else 'better'}",
+                }
+            )
+        most = max(float(np.abs(change).max()), 1e-6)
+        told: list[dict[str, Any]] = [{"t": reading.shown[0], "n": "the first token: nothing comes before it"}]
+        for text, by, now in zip(reading.shown[1:], change.tolist(), after.tolist(), strict=True):
+            colour = "--st-worse" if by > 0 else "--st-better"
+            told.append(
+                {
+                    "t": text,
+                    "n": f"{by:+.2f} nats, now {now:.2f}",
+                    "c": f"rgb(var({colour}) / {0.7 * abs(by) / most:.3f})",
+                }
+            )
+        self.change_strip.show(told)
+
+    async def rank(self) -> None:
+        reading = self.reading
+        if reading is None or not any(self.heads):
+            return
+        heads = [(layer, head) for layer, count in enumerate(self.heads) for head in range(count)]
+        self.rank_button.disable()
+        self.progress.set_visibility(True)
+        costs: dict[Head, float] = {}
+        for done, head in enumerate(heads):
+            after = await self._quietly(lambda h=head: self.inspectors.get(self.path).losses(reading.text, without=[h]))
+            if self.body.is_deleted or not self.body.client.has_socket_connection:
+                return
+            if after is None or reading is not self.reading:
+                costs = {}
+                break
+            costs[head] = float(after.mean()) - reading.loss
+            self.progress.value = (done + 1) / len(heads)
+        self.progress.set_visibility(False)
+        self.rank_button.enable()
+        self._draw_ranking(costs)
+
+    def _draw_ranking(self, costs: dict[Head, float]) -> None:
+        self.ranking.clear()
+        reading = self.reading
+        if not costs or reading is None:
+            return
+        most = max(max(map(abs, costs.values())), 1e-9)
+        with (
+            self.ranking,
+            ui.element("div").classes("st-scroll").props('tabindex=0 role=region aria-label="Heads by cost"'),
+            ui.element("table").classes("st-table"),
+        ):
+            with ui.element("tr"):
+                for name in ("Head", "Nats a token", "", "Mostly"):
+                    with ui.element("th").classes("st-num" if name == "Nats a token" else "").props("scope=col"):
+                        ui.label(name)
+            for head in sorted(costs, key=lambda h: -costs[h]):
+                self._draw_rank(head, costs[head], most, reading.figures[head[0]][head[1]])
+
+    def _draw_rank(self, head: Head, cost: float, most: float, figures: HeadFigures) -> None:
+        with ui.element("tr"):
+            with ui.element("td"):
+                ui.button(name_of(head), on_click=partial(self.show_head, head), color=None).props(
+                    f'flat dense no-caps color=primary size=sm aria-label="Show head {name_of(head)}"'
+                )
+            with ui.element("td").classes("st-num"):
+                ui.label(f"{cost:+.4f}")
+            with ui.element("td").classes("st-bar-cell").props("aria-hidden=true"):
+                colour = "--st-worse" if cost > 0 else "--st-better"
+                ui.element("div").classes("st-fill").style(
+                    f"width: {100 * abs(cost) / most:.1f}%; background: rgb(var({colour}))"
+                )
+            with ui.element("td"):
+                ui.label(figures.kind or "nothing stands out")
+
+
+def measures(figures: HeadFigures) -> list[tuple[str, str]]:
+    """Names and values of a head's figures, in words."""
+    told = []
+    for field, name, unit in _MEASURES:
+        value = getattr(figures, field)
+        if value is None:
+            told.append((name, "no token comes again"))
+        else:
+            told.append((name, f"{100 * value:.0f} %" if unit == "%" else f"{value:.2f} {unit}"))
+    return told
+
+
+def spoken(figures: HeadFigures) -> str:
+    return ", ".join(f"{name} {value}" for name, value in measures(figures))
+
+
+def probability(loss: float) -> str:
+    share = 100 * math.exp(-loss)
+    return f"{share:.1f} %" if share >= 0.1 else f"{share:.2g} %"
