@@ -69,6 +69,7 @@ def bars(
         "grid": {"left": 8, "right": 64, "top": 4, "bottom": 4, "containLabel": True},
         "xAxis": {"type": "log" if log else "value", "show": False},
         "yAxis": {"type": "category", "data": list(names), "inverse": True, "axisTick": {"show": False},
+                  "axisLabel": {"color": "#66726d", "width": 150, "overflow": "truncate"},
                   "axisLine": {"show": False}, "splitLine": {"show": False}},
         "series": [{"type": "bar", "data": [_six(v) for v in values], "barMaxWidth": 18, "itemStyle": {"color": colour, "borderRadius": 3},
                     "label": {"show": True, "position": "right", "color": "#66726d"}}],

@@ -124,9 +124,13 @@ def add(studio: Studio) -> None:
             except GroundupError as error:
                 wrong.append(error)
         chosen = [path.name for path in paths]
+
+        def go(names: list[str]) -> None:
+            if len(names) > 1:
+                ui.navigate.to(f"/runs/compare?runs={','.join(quote(name, safe='') for name in names)}")
+
         picker = ui.select(
-            everything, value=[n for n in chosen if n in everything], multiple=True, label="Runs",
-            on_change=lambda event: ui.navigate.to(f"/runs/compare?runs={','.join(quote(n, safe='') for n in event.value)}"),
+            everything, value=[n for n in chosen if n in everything], multiple=True, label="Runs", on_change=lambda event: go(event.value)
         ).props("outlined dense use-chips options-dense").classes("st-choice")  # fmt: skip
         picker.set_visibility(bool(everything))
         for refused in wrong:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,9 +14,8 @@ from nicegui import ui
 from groundup.evals.report.reading import as_written, data_size, shown, words
 
 from ..app import Studio
-from ..data_rows import DataStage, RowFiles, data_stages, runs_with_data
-from ..frame import card, chart, command_line, empty, facts, heading, style_sheet
-from ..plots import bars
+from ..data_rows import DROPPED_ROWS, DataStage, RowFiles, data_stages, runs_with_data
+from ..frame import card, command_line, empty, facts, heading, style_sheet
 from ..run_summary import one_of
 from .data_browsing import Browser
 from .data_tokens import TokenWindow
@@ -97,15 +97,15 @@ async def _show(studio: Studio, files: RowFiles, run: Path, stage: DataStage, pl
     if place.is_deleted:
         return
     with place:
-        _card(stage)
+        browser = Browser(files, stage) if stage.files and stage.kind != "tokens" else None
+        _card(stage, browser.only if browser and DROPPED_ROWS in stage.files else None)
         if stage.kind == "tokens":
             with card(
                 "Tokens", note="As training reads them: one long row, in which a document follows the other."
             ) as box:
                 window = TokenWindow(studio, run, stage)
             await window.build(box)
-        elif stage.files:
-            browser = Browser(files, stage)
+        elif browser:
             browser.build()
             await browser.show()
         else:
@@ -119,7 +119,7 @@ def _command(stage: DataStage) -> str:
     return f"{line} --dropped" if "dropped" in stage.files else line
 
 
-def _card(stage: DataStage) -> None:
+def _card(stage: DataStage, only: Callable[[str], Any] | None = None) -> None:
     given = stage.card
     steps = [row for row in given.get("steps") or () if isinstance(row, Mapping)]
     dropped = given.get("dropped")
@@ -147,11 +147,22 @@ def _card(stage: DataStage) -> None:
         if reasons:
             with ui.element("h3"):
                 ui.label("Reasons")
-            ordered = sorted(reasons.items(), key=lambda pair: -pair[1])[:_MOST_REASONS]
-            chart(bars([_short(name) for name, _ in ordered], [count for _, count in ordered]),
-                  height=f"{1.5 + 1.9 * len(ordered):.1f}rem",
-                  label="Dropped documents by reason: " + "; ".join(f"{name} {count:,}" for name, count in ordered))  # fmt: skip
+            _reason_bars(sorted(reasons.items(), key=lambda pair: -pair[1])[:_MOST_REASONS], only)
     box.classes("st-half")
+
+
+def _reason_bars(counted: list[tuple[str, float]], only: Callable[[str], Any] | None) -> None:
+    """How many documents each reason dropped; one that is clicked shows them."""
+    most = max(count for _, count in counted) or 1
+    with ui.element("ul").classes("st-reasons").props('aria-label="Dropped documents by reason"'):
+        for reason, count in counted:
+            with ui.element("li"), ui.element("button" if only else "div").classes("st-reason-row") as row:
+                if only:
+                    row.props("type=button").on("click", partial(only, reason))
+                with ui.element("span").classes("st-row-top"):
+                    ui.label(reason).classes("st-reason-name")
+                    ui.label(f"{count:,}").classes("st-row-size")
+                ui.element("span").classes("st-bar").style(f"width: {max(1.0, 100 * count / most):.1f}%")
 
 
 def _told(given: Mapping[str, Any]) -> str:
@@ -196,7 +207,3 @@ def _split_text(row: Mapping[str, Any]) -> str:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
-
-
-def _short(text: str, most: int = 44) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"

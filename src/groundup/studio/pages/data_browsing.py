@@ -53,10 +53,10 @@ class Browser:
         names = {name: _name(name) for name in self.stage.files}
         with card("Browse") as left:
             with ui.element("div").classes("st-row st-controls"):
-                if len(names) > 1:
-                    ui.toggle(names, value=self.split, on_change=lambda event: self._choose(split=event.value)).props(
-                        'no-caps dense unelevated toggle-color=primary aria-label="Split"'
-                    )
+                self.splits = ui.toggle(
+                    names, value=self.split, on_change=lambda event: self._choose(split=event.value)
+                ).props('no-caps dense unelevated toggle-color=primary aria-label="Split"')
+                self.splits.set_visibility(len(names) > 1)
             with ui.element("div").classes("st-row st-controls"):
                 ui.input(placeholder="Search", on_change=lambda event: self._choose(text=str(event.value or ""))).props(
                     'outlined dense clearable debounce=400 aria-label="Search in these rows"'
@@ -92,8 +92,16 @@ class Browser:
         for name, value in given.items():
             setattr(self, name, value)
         self.page = 0
+        if "split" in given:
+            self.chosen = None  # the row that is open is of another file: the first of this one takes its place
         self._reasons_shown()
         await self.show()
+
+    def only(self, reason: str) -> None:
+        """The documents that were dropped for that."""
+        self.reasons.set_value(reason)
+        self.splits.set_value(DROPPED_ROWS)
+        ui.run_javascript("document.querySelector('.st-browse').scrollIntoView({block: 'nearest'})")
 
     def _reasons_shown(self) -> None:
         self.reasons.set_visibility(self.split == DROPPED_ROWS and len(self.reasons.options) > 2)
