@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from groundup.cli.main import VERBS
 from groundup.cli.wiring import STAGES, open_model
 from groundup.core.config import Use
 from groundup.core.errors import ConfigError, GroundupError, ModelError, TokenizerError
@@ -18,6 +19,8 @@ from groundup.core.recipe import load_recipe, run_recipe
 from groundup.core.types import Request, SamplingParams
 from groundup.engine.own_sampler import own_sampler
 from groundup.evals.report import write_report_html
+from groundup.learn.exercises import EXERCISES
+from groundup.learn.exercises.grader import load_exercise
 from groundup.models.directory import load_model
 from groundup.tokenizers import load_tokenizer
 
@@ -196,3 +199,20 @@ def test_a_sampler_of_the_wrong_shape(source: str, says: str, tmp_path: Path) ->
     (tmp_path / "wrong.py").write_text(source)
     with pytest.raises(ConfigError, match=says):
         own_sampler(Use(use=f"{tmp_path / 'wrong.py'}:f"), SamplingParams())
+
+
+@pytest.mark.parametrize("exercise_id", EXERCISES)
+def test_the_swap_that_a_passed_exercise_names_is_one(exercise_id: str) -> None:
+    """The recipe is there, and has that place. Lines that ask for more than the file say so in words at their end."""
+    line, _, words = load_exercise(exercise_id).swap.partition("   ")
+    if "--swap" not in line or "sampler=" in line:
+        assert line == "" or line.split()[1] in VERBS
+        return
+    verb, recipe, *rest = line.format(file=SOLUTIONS / f"{exercise_id}.py").split()[1:]
+    swaps = [rest[i + 1] for i, word in enumerate(rest) if word == "--swap"]
+    given = [word for word in rest if "=" in word and word not in swaps]
+    assert verb == "run"
+    assert load_recipe(ROOT / recipe, STAGES, swaps=swaps, overrides=given).swaps
+    if not words:
+        name = swaps[0].rpartition(":")[2]
+        assert name in (SOLUTIONS / f"{exercise_id}.py").read_text()

@@ -16,6 +16,7 @@ from groundup.cli.wiring import STAGES, open_predictor
 from groundup.core.errors import DataError, TrainingError
 from groundup.core.recipe import load_recipe, run_recipe
 from groundup.data.images import grey, read_images
+from groundup.train.fit_numpy import NumpyTraining
 
 
 def run(tmp_path: Path, stages: dict[str, Any], name: str = "run") -> tuple[dict[str, Any], Path]:
@@ -62,6 +63,33 @@ def test_digits_are_learnt_saved_and_predicted(tmp_path: Path, model: dict[str, 
     Image.fromarray(images[0]).save(tmp_path / "one.png")
     done = CliRunner().invoke(cli, ["predict", str(out), "--input", str(tmp_path / "one.png"), "--json"])
     assert done.exit_code == 0 and json.loads(done.output)["predictions"][0]["label"] == said[0].label
+
+
+@pytest.mark.row("1.7")
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_killed_run_goes_on_as_if_nothing_had_been(
+    tmp_path: Path, optimizer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = {"type": "fit_numpy", "model": {"type": "cnn", "channels": [4], "hidden_size": 16, "norm": "batch", "dropout": 0.3},
+           "num_epochs": 4, "optimizer": {"type": optimizer, "lr": 0.005}}  # fmt: skip
+    figures, out = run(tmp_path, {"data": DATA, "net": net}, "whole")
+    told: list[int] = []
+    real = NumpyTraining.save
+
+    def killed_after_two(self: NumpyTraining, path: Path) -> None:
+        real(self, path)
+        told.append(self.epoch)
+        if len(told) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(NumpyTraining, "save", killed_after_two)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, {"data": DATA, "net": net}, "killed")
+    again, killed = run(tmp_path, {"data": DATA, "net": net}, "killed")
+    assert told == [1, 2, 3, 4]
+    assert (killed / "net/model.safetensors").read_bytes() == (out / "net/model.safetensors").read_bytes()
+    assert again["net"]["exhibits"] == figures["net"]["exhibits"]
+    assert (killed / "metrics.jsonl").read_text() == (out / "metrics.jsonl").read_text()
 
 
 @pytest.mark.row("1.2")

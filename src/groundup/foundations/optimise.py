@@ -30,6 +30,11 @@ class SGD:
         self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay
         self._velocity = [np.zeros_like(p) for p in self.parameters]
 
+    @property
+    def state(self) -> list[np.ndarray]:
+        """What it remembers of earlier steps, to be kept and put back in place."""
+        return self._velocity
+
     def step(self, grads: Sequence[np.ndarray]) -> None:
         for p, g, v in zip(self.parameters, grads, self._velocity, strict=True):
             if self.weight_decay:
@@ -56,14 +61,22 @@ class Adam:
         """weight_decay is decoupled (AdamW)."""
         self.parameters, self.lr = list(parameters), lr
         self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
-        self._steps = 0
+        self._steps = np.zeros(1, np.int64)
         self._mean = [np.zeros_like(p) for p in self.parameters]
         self._square = [np.zeros_like(p) for p in self.parameters]
+
+    @property
+    def state(self) -> list[np.ndarray]:
+        """What it remembers of earlier steps, to be kept and put back in place."""
+        return [self._steps, *self._mean, *self._square]
 
     def step(self, grads: Sequence[np.ndarray]) -> None:
         self._steps += 1
         b1, b2 = self.betas
-        mean_scale, square_scale = 1 - b1**self._steps, 1 - b2**self._steps  # both averages begin at zero
+        mean_scale, square_scale = (
+            1 - b1 ** int(self._steps[0]),
+            1 - b2 ** int(self._steps[0]),
+        )  # both averages begin at zero
         for p, g, m, s in zip(self.parameters, grads, self._mean, self._square, strict=True):
             if self.weight_decay:
                 p *= 1 - self.lr * self.weight_decay

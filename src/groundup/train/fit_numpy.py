@@ -10,15 +10,19 @@ Letters: N images, H and W height and width, K labels.
 
 from __future__ import annotations
 
+import json
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save
 
+from ..core.artifact import write_bytes
 from ..core.config import node, parse, to_plain
 from ..core.errors import ConfigError, TrainingError
 from ..core.exhibits import Plot, Series, plain
@@ -172,14 +176,23 @@ class FitNumpyStage:
         held = "test" if len(read_images(directory, "test")[1]) else "validation"
         test_images, test_labels = read_images(directory, held)
         test = made.prepared(test_images)
-        history: list[dict[str, float]] = []
         start = time.perf_counter()
-        for epoch, loss, right in fit(self, made, made.prepared(images), labels, context.seed):
+        training = NumpyTraining(self, made, made.prepared(images), labels, context.seed)
+        kept = context.scratch / "epoch.safetensors"
+        if training.load(kept):
+            context.tracker.rewind(training.epoch)
+            context.progress.say(f"  goes on after epoch {training.epoch}")
+        history = training.history
+        while training.epoch < self.num_epochs:
+            loss, right = training.run_epoch()
             history.append({"loss": loss, "train_accuracy": right})
             if len(test):
                 history[-1]["accuracy"] = float((made.probabilities(test).argmax(1) == test_labels).mean())
-            context.tracker.log(epoch, history[-1])
-            context.progress.say(f"  epoch {epoch}: " + ", ".join(f"{k} {v:.4f}" for k, v in history[-1].items()))
+            context.tracker.log(training.epoch, history[-1])
+            training.save(kept)  # after the log, whose lines beyond a kept epoch are taken back
+            context.progress.say(
+                f"  epoch {training.epoch}: " + ", ".join(f"{k} {v:.4f}" for k, v in history[-1].items())
+            )
         seconds = time.perf_counter() - start
         made.save(context.directory)
         figures: dict[str, Any] = {"parameters": made.num_parameters, "loss": history[-1]["loss"],
@@ -195,33 +208,66 @@ class FitNumpyStage:
         return {**figures, "exhibits": plain(*(shown for shown in exhibits if shown is not None))}
 
 
-def fit(
-    stage: FitNumpyStage, made: NumpyNetwork, inputs: np.ndarray, labels: np.ndarray, seed: int
-) -> Iterator[tuple[int, float, float]]:
-    """Train in place. Yields (epoch from 1, mean loss, share of right answers while training) after every epoch."""
-    rng = np.random.default_rng([seed, 1])
-    tensors = [p for _, p in made.network.named_parameters()]
-    optimizer = stage.optimizer.build([p.data for p in tensors])
-    batches = -(-len(inputs) // stage.batch_size)
-    for epoch in range(stage.num_epochs):
-        made.network.train()
+class NumpyTraining:
+    """A network on its way: an epoch at a time, kept after each, so that a killed run goes on as if nothing had been."""
+
+    def __init__(
+        self, stage: FitNumpyStage, made: NumpyNetwork, inputs: np.ndarray, labels: np.ndarray, seed: int
+    ) -> None:
+        self.stage, self.made, self.inputs, self.labels = stage, made, inputs, labels
+        self.rng = np.random.default_rng([seed, 1])
+        self.tensors = [p for _, p in made.network.named_parameters()]
+        self.optimizer = stage.optimizer.build([p.data for p in self.tensors])
+        self.epoch = 0
+        """How many are done."""
+        self.history: list[dict[str, float]] = []
+
+    def run_epoch(self) -> tuple[float, float]:
+        """Mean loss, and share of right answers, while training. TrainingError where the loss runs away."""
+        stage, epoch = self.stage, self.epoch
+        batches = -(-len(self.inputs) // stage.batch_size)
+        self.made.network.train()
         total, right = 0.0, 0
-        for number, rows in enumerate(np.array_split(rng.permutation(len(inputs)), batches)):
+        for number, rows in enumerate(np.array_split(self.rng.permutation(len(self.inputs)), batches)):
             done = (epoch * batches + number) / (stage.num_epochs * batches)
-            optimizer.lr = stage.optimizer.lr * 0.5 * (1 + math.cos(math.pi * done))
-            outputs = made.network(Tensor(inputs[rows]))
-            loss = _loss(stage, outputs, labels[rows])
+            self.optimizer.lr = stage.optimizer.lr * 0.5 * (1 + math.cos(math.pi * done))
+            outputs = self.made.network(Tensor(self.inputs[rows]))
+            loss = _loss(stage, outputs, self.labels[rows])
             if not math.isfinite(loss.item()):
                 raise TrainingError(f"the loss became {loss.item()} in epoch {epoch + 1}, batch {number + 1}",
                                     hint=f"a smaller learning rate: optimizer.lr={stage.optimizer.lr / 10:g}")  # fmt: skip
-            for tensor in tensors:
+            for tensor in self.tensors:
                 tensor.grad = None
             loss.backward()
-            optimizer.step([_grad(tensor) for tensor in tensors])
+            self.optimizer.step([_grad(tensor) for tensor in self.tensors])
             total += loss.item() * len(rows)
-            right += int((outputs.data.argmax(1) == labels[rows]).sum())
-        made.network.train(False)
-        yield epoch + 1, total / len(inputs), right / len(inputs)
+            right += int((outputs.data.argmax(1) == self.labels[rows]).sum())
+        self.made.network.train(False)
+        self.epoch += 1
+        return total / len(self.inputs), right / len(self.inputs)
+
+    def save(self, path: Path) -> None:
+        arrays = {f"network.{name}": array for name, array in self.made.network.state_dict().items()}
+        arrays |= {f"optimizer.{i}": array for i, array in enumerate(self.optimizer.state)}
+        draws = [rng.bit_generator.state for rng in (self.rng, self.made.rng)]
+        facts = {"epoch": self.epoch, "history": self.history, "draws": draws}
+        write_bytes(path, save(arrays, {"facts": json.dumps(facts)}))
+
+    def load(self, path: Path) -> bool:
+        """Whether there was anything to go on from."""
+        if not path.is_file():
+            return False
+        with safe_open(path, "numpy") as file:
+            facts = json.loads(file.metadata()["facts"])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it has no iterator)
+        self.made.network.load_state_dict(
+            {n.removeprefix("network."): a for n, a in arrays.items() if n.startswith("network.")}
+        )
+        for i, array in enumerate(self.optimizer.state):
+            array[...] = arrays[f"optimizer.{i}"]
+        self.rng.bit_generator.state, self.made.rng.bit_generator.state = facts["draws"]
+        self.epoch, self.history = facts["epoch"], facts["history"]
+        return True
 
 
 def _grad(tensor: Tensor) -> np.ndarray:
@@ -266,7 +312,10 @@ class NumpyNetwork:
         shape: tuple[int, int, int],
         mean: float,
         std: float,
+        rng: np.random.Generator | None = None,
     ) -> None:
+        """rng: what dropout draws from; None for a network that is trained no more."""
+        self.rng = np.random.default_rng(0) if rng is None else rng
         self.config, self.network, self.names, self.shape = config, network, tuple(names), shape
         self.mean, self.std = mean, std
 
@@ -276,14 +325,8 @@ class NumpyNetwork:
         shape = (3 if images.ndim == 4 else 1, images.shape[1], images.shape[2])
         pixels = images.astype(np.float32) / 255
         std = float(pixels.std()) or 1.0
-        return cls(
-            config,
-            config.build(shape, len(names), np.random.default_rng([seed, 0])),
-            names,
-            shape,
-            float(pixels.mean()),
-            std,
-        )
+        rng = np.random.default_rng([seed, 0])
+        return cls(config, config.build(shape, len(names), rng), names, shape, float(pixels.mean()), std, rng)
 
     @property
     def num_parameters(self) -> int:

@@ -118,7 +118,7 @@ def kneser_ney(ids, vocab_size, context, discount):
         Mistake(name="the weight of the lower order is the discount itself", outputs=result(lambda c: _kn(c, weight="discount")),
                 hint="D * N(c, .) / count(c, .)."),
     ),
-    swap="groundup run recipes/ptb_kn5.yaml --swap ngram.smoothing={file}:MySmoothing",
+    swap="groundup run recipes/ptb_kn5.yaml --swap model.smoothing={file}:MySmoothing   (as a class with estimate(trie))",
     sources=("Kneser and Ney 1995; Chen and Goodman 1998, section 4.1.6",),
 )  # fmt: skip
 

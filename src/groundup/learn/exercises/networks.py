@@ -215,6 +215,7 @@ def cross_entropy(logits, targets):
         Mistake(name="the gradient is not divided by the number of rows", hint="The loss is a mean, so its gradient has 1 / N.",
                 outputs=lambda c: {"loss": _ce(c)["loss"], "grad": _ce(c, mean=False)["grad"]}),
     ),
+    swap="groundup run recipes/tiny_gpt.yaml --swap base.objective={file}:cross_entropy",
     sources=("Bridle 1990",),
 )  # fmt: skip
 
@@ -384,7 +385,7 @@ def multiplier(step, num_steps, warmup_steps, final):
                 hint="1 + cos goes from 2 to 0: halve it."),
         Mistake(name="it goes down in a line", outputs=result(lambda c: _cosine(c, linear=True)), hint="Half a cosine."),
     ),
-    swap="groundup run recipes/tiny_gpt.yaml --swap base.schedule={file}:my_schedule   (step, num_steps) -> multiplier",
+    swap="groundup run recipes/tiny_gpt.yaml --swap base.schedule={file}:multiplier",
     sources=("Loshchilov and Hutter 2017",),
 )  # fmt: skip
 

@@ -223,7 +223,7 @@ def drive(solution, case):
         Mistake(name="pairs are counted once, at the beginning", outputs=result(lambda c: _merges(c, recount=False)),
                 hint="A merge changes the pairs beside it: count again."),
     ),
-    swap="groundup run recipes/quickstart.yaml tokenizer.pattern=gpt2   (the compiled trainer, which is held equal to this)",
+    swap="groundup run recipes/tiny_gpt.yaml --swap tokenizer.trainer={file}:train_bpe tokenizer.vocab_size=600 tokenizer.max_bytes=100000",
     sources=("Gage 1994; Sennrich, Haddow, Birch 2016",),
 )  # fmt: skip
 
