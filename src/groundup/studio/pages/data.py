@@ -162,7 +162,7 @@ def _reason_bars(counted: list[tuple[str, float]], only: Callable[[str], Any] | 
                 with ui.element("span").classes("st-row-top"):
                     ui.label(reason).classes("st-reason-name")
                     ui.label(f"{count:,}").classes("st-row-size")
-                ui.element("span").classes("st-bar").style(f"width: {max(1.0, 100 * count / most):.1f}%")
+                ui.element("span").classes("st-reason-bar").style(f"width: {max(1.0, 100 * count / most):.1f}%")
 
 
 def _told(given: Mapping[str, Any]) -> str:

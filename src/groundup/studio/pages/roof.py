@@ -31,7 +31,7 @@ class Roof:
         with card(
             "Roofline", note="How fast the arithmetic of a step could be on this machine, and how fast it was."
         ) as self.box:
-            self.plot = chart(roofline(None, [("run", 1.0, 1e9)], recorded_peak=None), height="21rem",
+            self.plot = chart(roofline(None, [("run", 1.0, 1e9)], recorded_peak=None), height="23rem",
                               label="Roofline: FLOP per second over FLOP per byte")  # fmt: skip
             with ui.element("div").classes("st-row"):
                 self.button = ui.button("Measure this machine", icon="speed", on_click=self._measure).props(
