@@ -68,7 +68,11 @@ class ExerciseView:
         exercise = self.desk.exercise
         with ui.element("div").classes("ln-editor").props(f'role=group aria-label="Editor of {self.desk.path.name}"'):
             self.editor = ui.codemirror(
-                text, language="Python", theme="githubLight", keymap={"Mod-Enter": CodeMirror.KeyBinding(self.check)}
+                text,
+                language="Python",
+                theme="githubLight",
+                line_wrapping=True,
+                keymap={"Mod-Enter": CodeMirror.KeyBinding(self.check)},
             ).classes("ln-code")
         with ui.element("div").classes("st-row ln-tools"):
             self.check_button = ui.button("Check", icon="task_alt", on_click=self.check).props(

@@ -79,9 +79,9 @@ def to_pieces(text: str) -> list[Piece]:
     salt = next(n for n in range(len(text) + 1) if f"x{n}end" not in text)
 
     def flush() -> None:
-        html = to_html("".join(rest), formulas, salt)
-        if html.strip():
-            pieces.append(Piece(kind="html", text=html))
+        prose = "".join(rest)
+        if prose.strip():
+            pieces.append(Piece(kind="html", text=to_html(prose, formulas, salt)))
         rest.clear()
 
     at = 0
