@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 
-
 def create_app(generator: Generator, *, config: ServerConfig) -> FastAPI:
     """An ASGI app that serves `generator`.
 
