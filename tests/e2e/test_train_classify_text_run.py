@@ -79,8 +79,8 @@ def test_comparison_of_stages(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text(json.dumps(recipe))
     stages = run_recipe(load_recipe(tmp_path / "r.yaml", STAGES), tmp_path / "run")["stages"]
     methods = stages["all"]["figures"]["methods"]
-    assert set(methods) == {"majority", "bayes", "pairs", "b: majority", "b: bayes"}
-    assert list(methods.values()) == sorted(methods.values(), reverse=True) and methods["bayes"] == methods["b: bayes"]
+    assert set(methods) == {"majority", "bayes", "pairs"}  # the same method with the same figures is told once
+    assert list(methods.values()) == sorted(methods.values(), reverse=True)
     (tmp_path / "r.yaml").write_text(
         json.dumps(recipe | {"all": {"type": "compare_classifiers", "stages": ["a", "rows"]}})
     )

@@ -13,6 +13,7 @@ from ...core.recipe import StageContext
 from ..label_figures import bars
 
 _COLUMNS = {"accuracy": "accuracy", "macro_f1": "macro F1", "mcc": "MCC", "seconds": "seconds"}
+_SAME = ("accuracy", "macro_f1", "mcc", "examples")
 _NEEDED = ("accuracy", "accuracy_low", "accuracy_high")
 
 
@@ -43,6 +44,8 @@ class CompareClassifiersStage:
                 if lacking:
                     raise ConfigError(f"the stage {stage!r} has no figure {lacking[0]!r}", path=f"{context.name}.stages",
                                       hint="name stages that classify: classify_text, fit")  # fmt: skip
+                if name in found and all(found[name].get(key) == row.get(key) for key in _SAME):
+                    continue  # a baseline that several stages have
                 found[name if name not in found else f"{stage}: {name}"] = row
         ordered = dict(sorted(found.items(), key=lambda item: -item[1]["accuracy"]))
         counts = sorted({row["examples"] for row in ordered.values() if "examples" in row})
