@@ -109,7 +109,7 @@ def plain(doc: str) -> str:
     """A docstring as Markdown: what Markdown would take for a mark of its own is escaped outside of code."""
 
     def escaped(part: str) -> str:
-        part = part.replace("<", "&lt;").replace("[", "&#91;").replace("|", "&#124;")
+        part = part.replace("\\", "&#92;").replace("<", "&lt;").replace("[", "&#91;").replace("|", "&#124;")
         part = re.sub(r"(?<!\w)_|_(?!\w)", "&#95;", part)
         return re.sub(r"^(\s*)#", r"\1&#35;", part, flags=re.M)
 

@@ -158,7 +158,7 @@ def _lesson(number: int, page: str, links: Links) -> tuple[str, dict[str, str]]:
     try:
         text = draw_mathematics(links.code(links.rewrite(text, page, path), page))
     except ValueError as error:
-        raise ValueError(f"{path.relative_to(ROOT)}: {error}") from error
+        raise ValueError(f"{path.parent.name}/{path.name}: {error}") from error
     heads = list(_headings(text))
     starts = [(m.start(), m) for m in heads if len(m[1]) == 2]
     opening = text[: starts[0][0] if starts else len(text)]

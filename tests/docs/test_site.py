@@ -17,7 +17,7 @@ from website.errors_index import api_codes, error_classes, raised
 from website.links import Links, plain
 from website.lists import glossary_terms
 from website.mathematics import draw_mathematics
-from website.roadmap_pages import chapter_page
+from website.roadmap_pages import chapter_page, roadmap_pages
 from website.sources import ROOT, first_sentence, modules
 
 from groundup.core.errors import GroundupError
@@ -152,7 +152,10 @@ def test_formulas_become_mathml() -> None:
 
 
 def test_docstrings_and_links_as_markdown() -> None:
-    assert plain("a <b> of [B, T] and `x[0] < y` | _z_") == "a &lt;b> of &#91;B, T] and `x[0] < y` &#124; &#95;z&#95;"
+    assert (
+        plain("a <b> of [B, T] and `x[0] < y` | _z_ \\")
+        == "a &lt;b> of &#91;B, T] and `x[0] < y` &#124; &#95;z&#95; &#92;"
+    )
     assert first_sentence("Says what. It is.\n\nMore.") == "Says what."
     links = Links(modules(), {"README.md": "overview.md", "recipes/lora.yaml": "recipes.md#lora"})
     assert links.code("see `groundup.nn.norm:RMSNorm`", "guides/a.md") == (
@@ -167,6 +170,35 @@ def test_docstrings_and_links_as_markdown() -> None:
         links.rewrite(text, "guides/x.md", source)
         == "[a](../overview.md#x) b [c](nowhere.md) [d](https://example.org/)"
     )
+
+
+def test_a_lesson_is_part_of_its_chapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("latex2mathml", reason="formulas are drawn with the extra docs: pip install -e '.[docs]'")
+    folder = tmp_path / "labs" / "ch05_the_transformer"
+    folder.mkdir(parents=True)
+    lesson = folder / "lesson.md"
+    lesson.write_text(
+        "# Chapter 5: The transformer\n\nHow the rows hang together.\n\n## 5.1 One decoder\n\nWith $x_i$, in `nn/norm.py`.\n\n"
+        "```bash\n## 5.4 no heading\n```\n\n### Cost\n\n$$\\sum_i x_i$$\n\n## 5.4 Attention\n\nOf heads.\n\n## What is left\n\nMuch.\n"
+    )
+    monkeypatch.setattr("website.roadmap_pages.lesson_file", lambda number: lesson if number == 5 else None)
+    text = roadmap_pages(Links(modules(), {}))[chapter_page(5)]
+    assert text.count("<math") == 2 and "$" not in text.split("```bash")[0]
+    assert "[`nn/norm.py`](../api/nn/norm.md)" in text and "# Chapter 5" not in text
+    order = [
+        "How the rows",
+        "{#row-5-1}",
+        "With <math",
+        "### Cost",
+        "{#row-5-4}",
+        "Of heads.",
+        "## What is left",
+        "## Reading",
+    ]
+    assert [text.index(part) for part in order] == sorted(text.index(part) for part in order)
+    lesson.write_text("# Chapter 5\n\n## 5.1 One\n\n$x^{$\n")
+    with pytest.raises(ValueError, match=r"lesson\.md: the formula"):
+        roadmap_pages(Links(modules(), {}))
 
 
 @pytest.mark.slow

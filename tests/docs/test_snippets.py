@@ -3,12 +3,13 @@
 A page is a learner who starts with a checkout, a few notes, and a quickstart that has run (a real one, of a minute model). Blocks are taken
 from top to bottom, in one folder and one Python namespace. By rule:
 
-- `python`: executed. A first line `# name.py` also writes it to that file, where later lines find it.
+- Any block with a first line `# name.py` (or another suffix) is written to that file, where later lines find it.
+- `python`: executed.
 - `bash`, lines of groundup: `run`, `train` and `search` load their recipe with its overrides, swaps and budget, which checks every key and
   value; a lab or an exercise must exist; what starts a server or a page is parsed; every other verb is run where its model is there, and
   parsed where it is not.
 - `bash`, other lines: targets of make and extras of pip must exist; the rest is the reader's shell.
-- Any other block is output or a file, and is not looked at.
+- Any other block is output, and is not looked at.
 """
 
 from __future__ import annotations
@@ -130,6 +131,9 @@ def test_page(page: Path, learner: Path, tmp_path: Path, monkeypatch: pytest.Mon
     names: dict[str, Any] = {"__name__": "page"}
     wrong = []
     for block in blocks(page):
+        named = re.match(r"# ([\w./]+\.\w+)\n", block.text)
+        if named:
+            Path(named[1]).write_text(block.text)
         if block.language == "python":
             problem = execute(block, names, page)
             if problem:
@@ -143,9 +147,6 @@ def test_page(page: Path, learner: Path, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def execute(block: Block, names: dict[str, Any], page: Path) -> str:
-    first = re.match(r"# ([\w./]+\.py)\n", block.text)
-    if first:
-        Path(first[1]).write_text(block.text)
     try:
         exec(compile("\n" * (block.line - 1) + block.text, str(page), "exec"), names)
     except Exception as error:
