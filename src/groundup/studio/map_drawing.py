@@ -76,6 +76,7 @@ def _heading(standing: Standing, part: Part, chapters: list[Chapter], first: int
     done, total = sum(standing.done_in(c) for c in chapters), sum(len(c.rows) for c in chapters)
     span = f"grid-column: {first + 1} / span {len(chapters)}"
     told = f"{part.weeks[0]} to {part.weeks[1]} weeks" + (f" · {done} of {total} done" if done else "")
+    told = told if len(chapters) > 1 else ""  # there is no room over a single box
     name = f"Part {part.number}" if len(chapters) > 1 else ""
     return (
         f'<header class="rm-part" style="{span}" title="{escape(part.outcome)}"><h2 id="part-{part.number}">'

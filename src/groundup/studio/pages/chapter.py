@@ -84,7 +84,12 @@ class _Page:
 
     def build(self) -> None:
         chapter, standing = self.read.chapter, self.read.standing
-        heading(f"{chapter.number} {chapter.title}", f"{chapter.difficulty.capitalize()} · {chapter.hours} hours")
+        part = standing.roadmap.parts[chapter.part]
+        where = f"Part {part.number}, {part.title}" if part.number else "Before part 1"
+        heading(
+            f"{chapter.number} {chapter.title}",
+            f"{where} · {chapter.difficulty} · {chapter.hours} hours · {standing.done_in(chapter)} of {len(chapter.rows)} rows done",
+        )
         with ui.element("div").classes("ln-side"):
             with ui.element("nav").props('aria-label="Rows of the chapter"'):
                 self.rows = ui.html(_rows(self.read), sanitize=False)

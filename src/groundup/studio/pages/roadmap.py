@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import date
 from html import escape
 
@@ -11,7 +12,7 @@ from nicegui import ui
 from groundup.core.errors import GroundupError
 from groundup.learn.assessment import GOALS, recommend
 from groundup.learn.paths import load_paths
-from groundup.learn.plan import make_plan
+from groundup.learn.plan import Item, make_plan
 from groundup.learn.progress import Progress
 from groundup.learn.projects import load_projects
 from groundup.learn.standing import rows_done
@@ -21,6 +22,8 @@ from ..frame import card, command_line, error_box, heading, style_sheet
 from ..learner import Standing, pace_told, read_standing
 from ..map_drawing import map_html
 
+_SHOWN = 4
+"""Rows of the plan after the next one."""
 _HOURS = 6.0
 """A week, where nothing else is said: two evenings and a morning."""
 
@@ -108,6 +111,7 @@ class _Next:
             ui.label("Choose a path; it becomes dates, and this place says what comes next.").classes("st-note")
             self._form()
             return
+        left = [i for i in plan.items if not i.is_milestone and i.row not in self.standing.rows]
         if row:
             step = self.standing.step
             number, title = str(step["title"]).split(" ", 1)
@@ -117,7 +121,7 @@ class _Next:
                 ui.icon("arrow_forward").props("aria-hidden=true")
             item = next(i for i in plan.items if i.row == row)
             ui.label(f"{_day(item.first)} to {_day(item.last)} · {item.hours:.1f} hours").classes("st-note rm-tight")
-        left = [i for i in plan.items if not i.is_milestone and i.row not in self.standing.rows]
+            self._after(left)
         told = [f"{plan.title}, {plan.hours_per_week:g} hours a week, until {_day(plan.end)}"]
         if left and len(left) < sum(not i.is_milestone for i in plan.items):
             told.append(f"{len(left)} rows left")
@@ -125,6 +129,17 @@ class _Next:
         ui.label(f"You are {pace_told(self.standing.days_ahead)}.").classes("rm-pace")
         with ui.expansion("Another plan").props("dense header-class=rm-expand").classes("rm-more"):
             self._form()
+
+    def _after(self, left: Sequence[Item]) -> None:
+        """The rows of the plan behind the next one."""
+        if len(left) < 2:
+            return
+        with ui.element("ul").classes("rm-then").props('aria-label="Then"'):
+            for item in left[1 : 1 + _SHOWN]:
+                with ui.element("li"):
+                    with ui.link(target=f"/chapter/{item.chapter}?row={item.row}"):
+                        ui.label(item.title)
+                    ui.label(_day(item.first)).classes("st-note")
 
     def _form(self) -> None:
         plan = self.standing.plan
