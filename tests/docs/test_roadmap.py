@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import re
 from functools import cache
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from groundup.cli.main import cli
 from groundup.core.errors import ConfigError
 from groundup.learn.content import all_labs, exercises_of, labs_of, row_of
 from groundup.learn.paths import load_paths
@@ -17,6 +20,7 @@ from groundup.learn.roadmap import Row, load_roadmap
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = {row.id: row for row in load_roadmap().rows()}
+JOURNEY = {row.id: row for row in load_roadmap().journey}
 
 
 @cache
@@ -33,7 +37,9 @@ def marks() -> dict[str, set[str]]:
 
 
 @pytest.mark.row("L.1")
-@pytest.mark.parametrize("row", [r for r in ROWS.values() if r.api or r.recipes or r.tests], ids=lambda r: r.id)
+@pytest.mark.parametrize(
+    "row", [r for r in (*ROWS.values(), *JOURNEY.values()) if r.api or r.recipes or r.tests], ids=lambda r: r.id
+)
 def test_every_address_resolves(row: Row) -> None:
     for address in row.api:
         module, _, name = address.partition(":")
@@ -56,7 +62,7 @@ def test_rows_that_work_are_proved_and_shown() -> None:
 
 
 def test_marks_name_rows_that_exist() -> None:
-    known = {*ROWS, *(f"L.{n}" for n in range(1, 9)), *(f"P.{n}" for n in range(1, 27))}
+    known = {*ROWS, *JOURNEY, *(f"P.{n}" for n in range(1, 27))}
     unknown = {mark for found in marks().values() for mark in found} - known
     assert not unknown
 
@@ -70,6 +76,7 @@ def test_labs_and_exercises_belong_to_rows() -> None:
 def test_the_roadmap_is_whole() -> None:
     roadmap = load_roadmap()
     assert [c.number for c in roadmap.chapters] == list(range(23)) and len(ROWS) == 166
+    assert list(JOURNEY) == [f"L.{n}" for n in range(1, 9)]
     for chapter in roadmap.chapters:
         assert [row.id for row in chapter.rows] == [f"{chapter.number}.{n}" for n in range(1, len(chapter.rows) + 1)]
         assert chapter.resources and chapter.hours > 0
@@ -89,3 +96,16 @@ def test_the_package_has_a_page_for_no_row_twice() -> None:
     text = (ROOT / "src/groundup/learn/roadmap.yaml").read_text()
     ids = re.findall(r'id: "([\d.]+)"', text)
     assert len(ids) == len(set(ids))
+
+
+@pytest.mark.row("L.1")
+def test_the_verb_shows_chapters_rows_and_the_journey() -> None:
+    for place, shown in (
+        ("5", "5.4"),
+        ("5.4", "groundup exercise start 5.4"),
+        ("L", "L.8"),
+        ("L.6", "recipes/tiny_gpt.yaml"),
+    ):
+        done = CliRunner().invoke(cli, ["roadmap", place])
+        assert done.exit_code == 0 and shown in done.output, place
+        assert json.loads(CliRunner().invoke(cli, ["roadmap", place, "--json"]).output)

@@ -48,6 +48,13 @@ def command(place: str | None, status: str | None, only_next: bool, as_json: boo
         lines = [(k, "yes" if v is True else v if isinstance(v, str) else "\n".join(v)) for k, v in facts.items() if v]
         print_table(f"{facts['id']} {facts['title']}", ["", ""], lines)
         return
+    if place == "L":
+        if as_json:
+            print_json({"journey": [row_facts(row, done) for row in roadmap.journey]})
+        else:
+            listed = [(row.id, row.title, _MARKS[row.status], row.status) for row in roadmap.journey]
+            print_table("The journey", ["", "row", "", "status"], listed)
+        return
     chapters = roadmap.chapters if place is None else (roadmap.chapter(_number(place)),)
     shown = [(chapter, [row for row in chapter.rows if status is None or row.status == status]) for chapter in chapters]
     if as_json:
@@ -57,6 +64,7 @@ def command(place: str | None, status: str | None, only_next: bool, as_json: boo
             "chapters": [{"number": c.number, "title": c.title, "part": c.part, "difficulty": c.difficulty, "hours": c.hours,
                           "requires": list(c.requires), "needs": list(c.needs), "resources": list(c.resources),
                           "rows": [row_facts(row, done) for row in rows]} for c, rows in shown if rows or status is None],
+            **({"journey": [row_facts(row, done) for row in roadmap.journey]} if place is None else {}),
         })  # fmt: skip
         return
     table: list[tuple[Any, ...]] = []
@@ -73,7 +81,9 @@ def command(place: str | None, status: str | None, only_next: bool, as_json: boo
                        ", ".join(row.recipes)) for row in rows]  # fmt: skip
     if place is None and status is None:
         print_table("The roadmap", ["", "chapter", "rows", "work", "difficulty", "time", "after"], table)
-        click.echo("● works  ◐ partly  ○ planned  ✔ you have done it      groundup roadmap 5   groundup roadmap --next")
+        click.echo(
+            "● works  ◐ partly  ○ planned  ✔ you have done it      groundup roadmap 5   groundup roadmap L   groundup roadmap --next"
+        )
         return
     title = f"{chapters[0].number} {chapters[0].title}" if place is not None else f"Rows: {status}"
     print_table(title, ["", "row", "", "status", "recipes"], table)
@@ -87,4 +97,4 @@ def _number(place: str) -> int:
     try:
         return int(place)
     except ValueError:
-        raise click.UsageError(f"{place!r} is neither a chapter (5) nor a row (5.4)") from None
+        raise click.UsageError(f"{place!r} is neither a chapter (5, L) nor a row (5.4)") from None

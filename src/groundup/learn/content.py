@@ -98,7 +98,7 @@ def lesson_of(row_id: str) -> Path | None:
     """lesson.md of the row's chapter, where it has a heading for the row (`## 5.4 ...`)."""
     folder = labs_folder()
     chapter = row_id.partition(".")[0]
-    for path in folder.glob(f"ch{int(chapter):02d}_*/lesson.md") if folder else ():
+    for path in folder.glob(f"ch{chapter:0>2}_*/lesson.md") if folder else ():
         if re.search(rf"^#+ {re.escape(row_id)}\b", path.read_text(encoding="utf-8"), re.M):
             return path
     return None

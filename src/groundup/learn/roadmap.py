@@ -67,6 +67,8 @@ class Part:
 class Roadmap:
     parts: tuple[Part, ...]
     chapters: tuple[Chapter, ...]
+    journey: tuple[Row, ...] = ()
+    """Rows L.1 to L.8, of no chapter: what carries a learner through the others."""
 
     def chapter(self, number: int) -> Chapter:
         for chapter in self.chapters:
@@ -76,12 +78,14 @@ class Roadmap:
                           hint="groundup roadmap")  # fmt: skip
 
     def row(self, row_id: str) -> Row:
-        for row in self.rows():
+        every = [*self.rows(), *self.journey]
+        for row in every:
             if row.id == row_id:
                 return row
-        raise ConfigError(f"there is no row {row_id!r}", hint=did_you_mean(row_id, [r.id for r in self.rows()]))
+        raise ConfigError(f"there is no row {row_id!r}", hint=did_you_mean(row_id, [r.id for r in every]))
 
     def rows(self) -> Iterator[Row]:
+        """Of all chapters."""
         for chapter in self.chapters:
             yield from chapter.rows
 
@@ -108,7 +112,8 @@ def load_roadmap(path: Path = FILE) -> Roadmap:
     for n, chapter in enumerate(raw["chapters"]):
         rows = tuple(made(Row, row, f"chapters.{n}.rows.{i}") for i, row in enumerate(chapter["rows"]))
         chapters.append(made(Chapter, {**chapter, "rows": rows}, f"chapters.{n}"))
-    roadmap = Roadmap(parts=parts, chapters=tuple(chapters))
+    journey = tuple(made(Row, row, f"journey.{i}") for i, row in enumerate(raw["journey"]))
+    roadmap = Roadmap(parts=parts, chapters=tuple(chapters), journey=journey)
     _check(roadmap)
     return roadmap
 
@@ -144,5 +149,6 @@ def _check(roadmap: Roadmap) -> None:
         for row in chapter.rows:
             if row.id.partition(".")[0] != str(chapter.number):
                 raise ConfigError(f"row {row.id} is in chapter {chapter.number}", path=f"chapters.{chapter.number}")
-            if row.status not in get_args(Status):
-                raise ConfigError(f"status {row.status!r} is none of {get_args(Status)}", path=row.id)
+    for row in (*roadmap.rows(), *roadmap.journey):
+        if row.status not in get_args(Status):
+            raise ConfigError(f"status {row.status!r} is none of {get_args(Status)}", path=row.id)
