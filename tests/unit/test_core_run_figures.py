@@ -49,6 +49,12 @@ def test_a_tail_starts_again_when_the_record_is_rewound(tmp_path: Path) -> None:
     tracker.log(3, {"loss": 9.0})
     rows, anew = tail.look()
     assert anew and [(r["step"], r["loss"]) for r in rows] == [(1, 4.0), (2, 3.0), (3, 9.0)]
+    # Rewound, and by now longer than what was read.
+    tracker.rewind(1)
+    for step in range(2, 12):
+        tracker.log(step, {"loss": 0.5})
+    rows, anew = tail.look()
+    assert anew and [r["step"] for r in rows] == list(range(1, 12))
     # Cut in place, by hand: the same file, shorter.
     os.truncate(tail.path, 0)
     tracker.log(7, {"loss": 1.0})
