@@ -29,8 +29,8 @@ def _(lab):
             $$f'(x) \approx \frac{f(x+h) - f(x-h)}{2h}, \qquad h \to 0.$$
 
             This is how every gradient in this library is checked. So it matters how far the check can be trusted. We take
-            $f(x) = e^x \sin x^2$ at 201 places, where the answer is known on paper, try step sizes from $1$ down to $10^{-16}$, and count the digits
-            that are right.
+            $f(x) = e^x \sin x^2$ at 201 places, where the answer is known on paper, try step sizes from $1$ down to $10^{-16}$, and count
+            the digits that are right.
 
             ## Predict
         """),
@@ -90,18 +90,13 @@ def _(curves, guess, lab, mo, step_sizes):
         below="A step below the spacing of numbers near x changes nothing: the quotient is 0.",
         above="Was x a number at which h adds up exactly?",
     )  # fmt: skip
-    mo.vstack([mo.md("## Run and compare"), figure, seen, smallest])
-    return
-
-
-@app.cell
-def _(mo):
-    mo.md(r"""
+    mo.vstack([mo.md("## Run and compare"), figure, seen, smallest, mo.md(r"""
         From left to right the step shrinks. At first the error is one of *truncation*, $\tfrac{h^2}{6}|f'''|$: each tenfold smaller step
-        gives two more digits. Then *rounding* takes over: both values of $f$ are known to about $\varepsilon = 2.2 \cdot 10^{-16}$, their difference
-        no better, and dividing by $h$ makes that $\varepsilon / h$. The sum of the two is least near $h = \sqrt[3]{3\varepsilon} \approx 10^{-5}$, and no
-        choice of $h$ does better than about $\varepsilon^{2/3}$: two thirds of the digits.
-    """)
+        gives two more digits. Then *rounding* takes over: both values of $f$ are known to about $\varepsilon = 2.2 \cdot 10^{-16}$, their
+        difference no better, and dividing by $h$ makes that $\varepsilon / h$. The sum of the two is least near
+        $h = \sqrt[3]{3\varepsilon} \approx 10^{-5}$, and no choice of $h$ does better than about $\varepsilon^{2/3}$: two thirds of the
+        digits.
+    """)])  # fmt: skip
     return
 
 
@@ -130,9 +125,10 @@ def _(calculus, curves, dual_digits, lab, mo, np, rule, step_sizes):
     mo.vstack([
         changed,
         mo.md(rf"""
-            Best at $h = {step_sizes[_best]:.1e}$. Truncation falls as $h^{_order}$ here, so the best is about
-            $\varepsilon^{{{_order}/{_order + 1}}} = 10^{{-{15.65 * _order / (_order + 1):.1f}}}$. A *dual number* $a + b\,\epsilon$ with $\epsilon^2 = 0$ takes no
-            difference at all: the derivative is carried through every operation by its own rule, and nothing cancels.
+            Best at $h = 10^{{{np.log10(step_sizes[_best]):.2f}}}$. Truncation falls as $h^{_order}$ here, so the best is about
+            $\varepsilon^{{{_order}/{_order + 1}}} = 10^{{-{15.65 * _order / (_order + 1):.1f}}}$. A *dual number* $a + b\,\epsilon$ with
+            $\epsilon^2 = 0$ takes no difference at all: the derivative is carried through every operation by its own rule, and nothing
+            cancels.
         """),
         exact,
     ])  # fmt: skip

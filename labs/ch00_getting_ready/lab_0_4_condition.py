@@ -28,12 +28,13 @@ def _(lab):
 
             $$f(w) = \tfrac12\left(\lambda_{\min} w_1^2 + \lambda_{\max} w_2^2\right), \qquad \kappa = \lambda_{\max} / \lambda_{\min},$$
 
-            is the simplest landscape that is hard. The steep direction forbids step sizes above $2/\lambda_{\max}$; the flat direction would like
-            $1/\lambda_{\min}$. With the best fixed step gradient descent keeps $\left(\frac{\kappa-1}{\kappa+1}\right)$ of the distance at each step, so the
-            number of steps grows like $\kappa$: 346 for $\kappa = 100$, ten times as many for a thousand, until the height is a millionth of what it was.
+            is the simplest landscape that is hard. The steep direction forbids step sizes above $2/\lambda_{\max}$; the flat direction
+            would like $1/\lambda_{\min}$. With the best fixed step gradient descent keeps $\left(\frac{\kappa-1}{\kappa+1}\right)$ of the
+            distance at each step, so the number of steps grows like $\kappa$: 346 for $\kappa = 100$, ten times as many for a thousand,
+            until the height is a millionth of what it was.
 
-            Momentum (Polyak 1964) adds a share $\beta$ of the step before: $v \leftarrow \beta v + \nabla f(w)$, $w \leftarrow w - \eta v$. That is all. Here
-            $\eta$ and $\beta$ are the best ones for each $\kappa$.
+            Momentum (Polyak 1964) adds a share $\beta$ of the step before: $v \leftarrow \beta v + \nabla f(w)$,
+            $w \leftarrow w - \eta v$. That is all. Here $\eta$ and $\beta$ are the best ones for each $\kappa$.
 
             ## Predict
         """),
@@ -77,14 +78,14 @@ def _(guess, heights, kappas, lab, mo, moving, plain):
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     for _name in ("gradient descent", "momentum"):
         left.plot(heights(100, _name, 400), label=_name)
-    left.set(yscale="log", ylim=(1e-8, 2), xlabel="step", ylabel="height, share of the first", title="κ = 100")
+    left.set(yscale="log", ylim=(1e-8, None), xlabel="step", ylabel="height, share of the first", title="κ = 100")
     left.legend(fontsize=8)
     for _name, _steps in (("gradient descent", plain), ("momentum", moving)):
         right.plot(kappas, _steps, marker="o", label=_name)
     right.set(xscale="log", yscale="log", xlabel="condition number κ", ylabel="steps to a millionth")
     seen = lab.compare(
         "steps_of_momentum", moving[-1], band=(600, 800), guess=guess, unit="steps",
-        below="A height that is passed once, while it swings, is not yet reached for good.",
+        below="Is a height counted that was only passed for a moment?",
         above="η or β is not the best one: momentum is only as good as its two numbers.",
     )  # fmt: skip
     told = lab.compare(
@@ -93,9 +94,10 @@ def _(guess, heights, kappas, lab, mo, moving, plain):
         above="The step is shorter than 2 / (largest + smallest curvature).",
     )  # fmt: skip
     mo.vstack([mo.md("## Run and compare"), figure, seen, told, mo.md(r"""
-        On the right both lines are straight, and their slopes are 1 and ½: momentum keeps $\frac{\sqrt\kappa - 1}{\sqrt\kappa + 1}$ of the distance at each step, so its
-        steps grow like $\sqrt\kappa$. No method that only adds up gradients does better on all such bowls (Nemirovski and Yudin 1983). On the left:
-        it swings, which is why a height touched once does not count.
+        On the right both lines are straight, and their slopes are 1 and ½: momentum keeps $\frac{\sqrt\kappa - 1}{\sqrt\kappa + 1}$ of
+        the distance at each step, so its steps grow like $\sqrt\kappa$. No method that only adds up gradients does better on all such
+        bowls (Nemirovski and Yudin 1983). On the left: at first momentum carries it up the far side, to seven times the height it began
+        at, and only then down.
     """)])  # fmt: skip
     return
 
@@ -109,8 +111,8 @@ def _(lab, mo):
         mo.md(r"""
             ## Change
 
-            Where does $\kappa$ come from? Least squares on a table $X$ has the curvature $X^\top X / N$. Here are 1,500 made houses: area, rooms, year and
-            distance, with a column of ones. A year is near 2,000, a number of rooms near 4.
+            Where does $\kappa$ come from? Least squares on a table $X$ has the curvature $X^\top X / N$. Here are 1,500 made houses:
+            area, rooms, year and distance, with a column of ones. A year is near 2,000, a number of rooms near 4.
         """),
         columns,
     ])  # fmt: skip

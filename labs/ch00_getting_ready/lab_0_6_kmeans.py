@@ -24,13 +24,14 @@ def _(lab):
     )  # fmt: skip
     mo.vstack([
         mo.md(r"""
-            k-means looks for $K$ centres $\mu_k$ that make the *inertia* least, the sum of squared distances of $N$ points to their nearest centre:
+            k-means looks for $K$ centres $\mu_k$ that make the *inertia* least, the sum of squared distances of $N$ points to their
+            nearest centre:
 
             $$J = \sum_{i=1}^{N} \min_{k} \lVert x_i - \mu_k \rVert^2 .$$
 
-            Lloyd's iteration gives each point to its nearest centre, moves each centre to the mean of its points, and repeats. $J$ never rises, so it
-            ends; but where it ends depends on where it began. *k-means++* draws the first centres far apart: each further one with a probability
-            in proportion to its squared distance from those already drawn.
+            Lloyd's iteration gives each point to its nearest centre, moves each centre to the mean of its points, and repeats. $J$ never
+            rises, so it ends; but where it ends depends on where it began. *k-means++* draws the first centres far apart: each further
+            one with a probability in proportion to its squared distance from those already drawn.
 
             The points below are 16 round clouds on a grid, ten times as far apart as they are wide.
 

@@ -28,8 +28,8 @@ def _(lab):
 
             $$\ell = -\log \frac{e^{z_y}}{\sum_{k=1}^{K} e^{z_k}} .$$
 
-            There is one figure of every training run that you can know beforehand, to two decimals: the first. It is worth knowing, because a run that begins elsewhere
-            is already telling you something.
+            There is one figure of every training run that you can know beforehand, to two decimals: the first. It is worth knowing,
+            because a run that begins elsewhere is already telling you something.
 
             ## Predict
         """),
@@ -97,6 +97,7 @@ def _(first_loss, guess, lab, math, mo, np, trained):
     left.axhline(math.log(10), color="grey", linestyle=":", label="ln 10")
     left.set(yscale="log", xlabel="last layer's weights, multiple of Xavier's", ylabel="first loss (nats)")
     left.set_xscale("symlog", linthresh=0.1)
+    left.set_xlim(-0.01, 40)
     left.legend(fontsize=8)
     for _scale in (0.1, 1, 10):
         right.plot(trained(_scale), label=f"x {_scale:g}")
@@ -110,8 +111,9 @@ def _(first_loss, guess, lab, math, mo, np, trained):
     )  # fmt: skip
     mo.vstack([mo.md("## Run and compare"), figure, seen, mo.md(r"""
         Equal logits give every class the probability $1/K$, whatever the input is, so $\ell = \ln K$: 2.303 for ten digits, 9.01 for a
-        vocabulary of 8,192, 10.82 for GPT-2's 50,257. Logits of standard deviation $\sigma$ are surer than they have a right to be. While $\sigma$ is small that costs about
-        $\sigma^2/2$ nats more; when it is large the loss is about the gap between the largest logit and a random one, and grows like $\sigma$.
+        vocabulary of 8,192, 10.82 for GPT-2's 50,257. Logits of standard deviation $\sigma$ are surer than they have a right to be. While
+        $\sigma$ is small that costs about $\sigma^2/2$ nats more; when it is large the loss is about the gap between the largest logit
+        and a random one, and grows like $\sigma$.
     """)])  # fmt: skip
     return
 
@@ -158,7 +160,8 @@ def _(lab, mo):
 def _(asked, lab, mo):
     said = lab.answered(
         "vocabulary", asked, right="The size of the head's initial weights",
-        why="Before the first step no learning rate and no text has done anything. ln 50,257 is 10.8; three times that are logits that are far too large, "
+        why="Before the first step no learning rate and no text has done anything. ln 50,257 is 10.8; three times that are logits that "
+        "are far too large, "
         "often of an embedding with variance 1 that is tied to the head.",
     )  # fmt: skip
     mo.vstack([said, lab.finish()])

@@ -20,7 +20,7 @@ def _(lab):
 
     guess = lab.predict(
         "Adam needs about 80 steps down this ravine. Turn the ravine by 45 degrees. How many times as many does it need?",
-        low=0.1, high=20, step=0.1, unit="times",
+        low=0, high=20, step=0.1, unit="times",
     )  # fmt: skip
     mo.vstack([
         mo.md(r"""
@@ -28,8 +28,9 @@ def _(lab):
 
             $$f(w) = \tfrac12\, w^\top R_\theta \begin{pmatrix} 1 & 0 \\ 0 & 1000 \end{pmatrix} R_\theta^\top\, w ,$$
 
-            with $R_\theta$ the rotation by the angle $\theta$. Turning it changes nothing about it: the same depths, the same curvatures, the same $\kappa = 1000$, and
-            the walk begins at the same place of it. Adam divides each coordinate's mean gradient $m$ by the root of its mean square $s$,
+            with $R_\theta$ the rotation by the angle $\theta$. Turning it changes nothing about it: the same depths, the same curvatures,
+            the same $\kappa = 1000$, and the walk begins at the same place of it. Adam divides each coordinate's mean gradient $m$ by the
+            root of its mean square $s$,
 
             $$w \leftarrow w - \eta\, \frac{\hat m}{\sqrt{\hat s} + \epsilon} .$$
 
@@ -84,12 +85,13 @@ def _(best, guess, lab, mo, np, optimizers, ravine):
     found = {name: [best(name, angle) for angle in angles] for name in optimizers}
     steps = {name: [count for count, _ in row] for name, row in found.items()}
     figure, panels = plt.subplots(1, 3, figsize=(10, 3.4), layout="constrained")
+    _colours = {"Adam": "C0", "momentum": "C1"}
     for _panel, _place in ((panels[0], 0), (panels[1], 3)):
         _x, _y, _heights = ravine(angles[_place]).grid(80)
         _panel.contour(_x, _y, np.log10(_heights + 1e-3), levels=14, cmap="Greys", linewidths=0.6)
-        for _name in optimizers:
+        for _name in reversed(optimizers):
             _path = found[_name][_place][1].path
-            _panel.plot(*_path.T, marker=".", markersize=3, linewidth=1, label=_name)
+            _panel.plot(*_path.T, marker=".", markersize=3, linewidth=1, label=_name, color=_colours[_name])
         _panel.set(
             title=f"θ = {angles[_place]}°",
             xlabel="$w_1$",
@@ -114,9 +116,10 @@ def _(best, guess, lab, mo, np, optimizers, ravine):
         above="Momentum adds up gradients, and sums turn with what is summed: only rounding may differ.",
     )  # fmt: skip
     mo.vstack([mo.md("## Run and compare"), figure, seen, same, mo.md(r"""
-        At $\theta = 0$ the two coordinates *are* the two curvatures. Dividing by $\sqrt{\hat s}$ makes both gradients one size, and the ravine is a round bowl:
-        Adam does not notice whether $\kappa$ is 100 or 1,000. At 45° both coordinates have nearly the same gradients, from the steep direction; dividing both by the same
-        number mends nothing. Adam's rule is one for the coordinates that the weights happen to have.
+        At $\theta = 0$ the two coordinates *are* the two curvatures. Dividing by $\sqrt{\hat s}$ makes both gradients one size, and the
+        ravine is a round bowl: Adam does not notice whether $\kappa$ is 100 or 1,000. At 45° both coordinates have nearly the same
+        gradients, from the steep direction; dividing both by the same number mends nothing. Adam's rule is one for the coordinates that
+        the weights happen to have.
     """)])  # fmt: skip
     return (steps,)
 
@@ -153,7 +156,8 @@ def _(lab, mo):
 def _(asked, lab, mo):
     said = lab.answered(
         "layers", asked, right="Adam, on the inputs as they are",
-        why="Scales that belong to coordinates are what a division for each coordinate undoes. Turn the inputs, and every first-layer weight sees a mixture of all scales. "
+        why="Scales that belong to coordinates are what a division for each coordinate undoes. Turn the inputs, and every first-layer "
+        "weight sees a mixture of all scales. "
         "Muon, which looks at a weight matrix as a whole, gives a turned step for a turned matrix.",
     )  # fmt: skip
     mo.vstack([said, lab.finish()])

@@ -25,13 +25,15 @@ def _(lab):
     )  # fmt: skip
     mo.vstack([
         mo.md(r"""
-            One layer: $x' = \phi(W x)$, with $n$ inputs, weights of mean 0 and variance $v$, and an activation $\phi$. Each sum has the variance
+            One layer: $x' = \phi(W x)$, with $n$ inputs, weights of mean 0 and variance $v$, and an activation $\phi$. Each sum has the
+            variance
 
             $$\operatorname{Var}\left[(Wx)_i\right] = n\, v\, \overline{x^2} ,$$
 
-            with $\overline{x^2}$ the mean square of what comes in. So a layer multiplies the mean square by $n v$ times what $\phi$ leaves of it, and fifty layers do so fifty
-            times. Xavier's weights (Glorot and Bengio 2010) have $v = 2/(n_{\text{in}} + n_{\text{out}})$, here $1/n$: a factor of exactly 1 where $\phi$ is the identity.
-            ReLU is not: it sets half of its inputs to zero.
+            with $\overline{x^2}$ the mean square of what comes in. So a layer multiplies the mean square by $n v$ times what $\phi$
+            leaves of it, and fifty layers do so fifty times. Xavier's weights (Glorot and Bengio 2010) have
+            $v = 2/(n_{\text{in}} + n_{\text{out}})$, here $1/n$: a factor of exactly 1 where $\phi$ is the identity. ReLU is not: it sets
+            half of its inputs to zero.
 
             ## Predict
         """),
@@ -92,10 +94,10 @@ def _(guess, lab, mo, powers, through):
         above="Weights larger than Xavier's, or an activation that lets more through than ReLU.",
     )  # fmt: skip
     mo.vstack([mo.md("## Run and compare"), figure, seen, back, mo.md(r"""
-        ReLU keeps half of the mean square of what is symmetric around 0. So each layer multiplies it by ½, the root mean square by $\sqrt{1/2}$, and the 49 layers behind
-        the first by $2^{-24.5} = 10^{-7.4}$. The gradient goes back through the same matrices and the same half-open gates, and shrinks alike. He's weights
-        (He et al. 2015) have $v = 2/n$: the factor ½ is undone. Nothing else is different. In float16, whose smallest number is $6 \cdot 10^{-8}$, the last
-        layer of the Xavier stack would see next to nothing.
+        ReLU keeps half of the mean square of what is symmetric around 0. So each layer multiplies it by ½, the root mean square by
+        $\sqrt{1/2}$, and the 49 layers behind the first by $2^{-24.5} = 10^{-7.4}$. The gradient goes back through the same matrices and
+        the same half-open gates, and shrinks alike. He's weights (He et al. 2015) have $v = 2/n$: the factor ½ is undone. Nothing else is
+        different. In float16, whose smallest number is $6 \cdot 10^{-8}$, the last layer of the Xavier stack would see next to nothing.
     """)])  # fmt: skip
     return
 
@@ -132,8 +134,8 @@ def _(lab, mo, powers, setting):
             below="A factor a little below 1, fifty times.", above="A factor a little above 1, fifty times.",
         ),
         mo.md(r"""
-            Look at *He, tanh* (with tanh's own gain, 5/3): the signal is steady, because tanh flattens whatever is too large, and the gradient grows a hundredfold on its way
-            back. A healthy forward pass does not show that the backward pass is.
+            Look at *He, tanh* (with tanh's own gain, 5/3): the signal is steady, because tanh flattens whatever is too large, and the
+            gradient grows a hundredfold on its way back. A healthy forward pass does not show that the backward pass is.
         """),
     ])  # fmt: skip
     return
@@ -153,7 +155,8 @@ def _(lab, mo):
 def _(asked, lab, mo):
     said = lab.answered(
         "half", asked, right="It is raised to the power of the depth",
-        why="With five layers Xavier's weights cost a factor of 6, which training soon makes good. With fifty it is 10⁷. Norms and residual connections exist so that "
+        why="With five layers Xavier's weights cost a factor of 6, which training soon makes good. With fifty it is 10⁷. Norms and "
+        "residual connections exist so that "
         "the factor is near 1 whatever the weights become.",
     )  # fmt: skip
     mo.vstack([said, lab.finish()])

@@ -19,14 +19,15 @@ def _(lab):
     import marimo as mo
 
     guess = lab.predict(
-        "Adam with a learning rate of 0.0001 moves every weight by about that. Of weights kept in bfloat16, what share changes at all in a step?",
+        "Adam with a learning rate of 0.0001 moves every weight by about that. Of weights kept in bfloat16, what share changes at all in "
+        "a step?",
         low=0, high=100, step=1, unit="%",
     )  # fmt: skip
     mo.vstack([
         mo.md(r"""
-            bfloat16 has float32's range, 8 bits of exponent, and 8 significant bits where float32 has 24. So between $2^e$ and $2^{e+1}$ its numbers are
-            $2^{e-7}$ apart, about a hundredth of their size. Products do not mind: errors of single terms average out. Sums do. What is added to a number
-            and is less than half its spacing is rounded away, every time.
+            bfloat16 has float32's range, 8 bits of exponent, and 8 significant bits where float32 has 24. So between $2^e$ and $2^{e+1}$
+            its numbers are $2^{e-7}$ apart, about a hundredth of their size. Products do not mind: errors of single terms average out.
+            Sums do. What is added to a number and is less than half its spacing is rounded away, every time.
 
             A counter shows it first: it begins at 0, and 1 is added a thousand times.
 
@@ -114,9 +115,10 @@ def _(counter, guess, lab, mo, train):
         above="Were the weights really in bfloat16 when they were added to?",
     )  # fmt: skip
     mo.vstack([mo.md("## Run and compare"), figure, counted, seen, mo.md(r"""
-        The counter stops at 256: the next number of bfloat16 is 258, and 257 is rounded back (to even). The weights of this layer begin with up to 0.31; one of 0.15 has
-        neighbours 0.001 away, so an update of 0.0001 is far less than half the way and is lost. Only weights that happen to be small move. *Mixed* precision computes products in bfloat16, keeps the weights
-        and adds the updates in float32 (Micikevicius et al. 2018): its line lies on float32's.
+        The counter stops at 256: the next number of bfloat16 is 258, and 257 is rounded back (to even). The weights of this layer begin
+        with up to 0.31; one of 0.15 has neighbours 0.001 away, so an update of 0.0001 is far less than half the way and is lost. Only
+        weights that happen to be small move. *Mixed* precision computes products in bfloat16, keeps the weights and adds the updates in
+        float32 (Micikevicius et al. 2018): its line lies on float32's.
     """)])  # fmt: skip
     return
 
@@ -153,7 +155,8 @@ def _(lab, mo):
 def _(asked, lab, mo):
     said = lab.answered(
         "average", asked, right="It hardly moves from where it began",
-        why="A step adds 0.001 (w − m), which is below half of m's spacing unless w is several times m. The same holds for Adam's second moment with β₂ = 0.999: sums of "
+        why="A step adds 0.001 (w − m), which is below half of m's spacing unless w is several times m. The same holds for Adam's second "
+        "moment with β₂ = 0.999: sums of "
         "many small parts are kept in float32, products are not.",
     )  # fmt: skip
     mo.vstack([said, lab.finish()])

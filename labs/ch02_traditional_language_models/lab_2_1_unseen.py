@@ -29,9 +29,9 @@ def _(lab):
 
             $$p(w \mid c) = \frac{\operatorname{count}(c\,w)}{\operatorname{count}(c)} .$$
 
-            The more context $c$, the sharper the guess, and the fewer examples of it. *Perplexity* is how many equally likely words the model is, on
-            average, torn between: $\exp\left(-\frac1N \sum_i \ln p(w_i \mid c_i)\right)$ over the $N$ words of a text that was held out. One word of probability 0 makes it
-            infinite.
+            The more context $c$, the sharper the guess, and the fewer examples of it. *Perplexity* is how many equally likely words the
+            model is, on average, torn between: $\exp\left(-\frac1N \sum_i \ln p(w_i \mid c_i)\right)$ over the $N$ words of a text that
+            was held out. One word of probability 0 makes it infinite.
 
             The text is the documentation inside your own Python's standard library, 400 modules of it; every fifth module is held out.
 
@@ -127,9 +127,10 @@ def _(guess, lab, log_probabilities, methods, mo, np, perplexity):
         above="Less text than the lab reads, or text of another kind.",
     )  # fmt: skip
     mo.vstack([mo.md("## Run and compare"), figure, seen, mo.md(r"""
-        Language is made to say new things out of known parts. So the question is never *whether* something unseen comes, but how much probability to keep
-        for it, and how to divide that among the words. Look at the right: adding one to every count makes a five-gram model many times *worse* than no context at all,
-        because a context seen three times gives $3/(3 + 5{,}000)$ to what it saw and the rest to 5,000 words alike.
+        Language is made to say new things out of known parts. So the question is never *whether* something unseen comes, but how much
+        probability to keep for it, and how to divide that among the words. Look at the right: adding one to every count makes a five-gram
+        model many times *worse* than no context at all, because a context seen three times gives $3/(3 + 5{,}000)$ to what it saw and the
+        rest to 5,000 words alike.
     """)])  # fmt: skip
     return (ladder,)
 
@@ -176,7 +177,8 @@ def _(lab, mo):
 def _(asked, lab, mo):
     said = lab.answered(
         "francisco", asked, right="Little: it follows one word only",
-        why="That is the idea of Kneser and Ney (1995): the lower order is asked only where the higher has nothing, so it should say how likely a word is in a "
+        why="That is the idea of Kneser and Ney (1995): the lower order is asked only where the higher has nothing, so it should say how "
+        "likely a word is in a "
         "*new* place, and a word that has been in one place only is not.",
     )  # fmt: skip
     mo.vstack([said, lab.finish()])

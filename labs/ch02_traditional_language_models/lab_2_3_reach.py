@@ -25,17 +25,20 @@ def _(lab):
     )  # fmt: skip
     mo.vstack([
         mo.md(r"""
-            A recurrent network carries a state $h_t = F(h_{t-1}, x_t)$ through time. What an input $k$ steps back can teach goes through a product of $k$ matrices,
+            A recurrent network carries a state $h_t = F(h_{t-1}, x_t)$ through time. What an input $k$ steps back can teach goes through
+            a product of $k$ matrices,
 
-            $$\frac{\partial L}{\partial x_{T-k}} = \frac{\partial L}{\partial h_T} \left( \prod_{j=0}^{k-1} \frac{\partial h_{T-j}}{\partial h_{T-j-1}} \right)
+            $$\frac{\partial L}{\partial x_{T-k}} = \frac{\partial L}{\partial h_T}
+            \left( \prod_{j=0}^{k-1} \frac{\partial h_{T-j}}{\partial h_{T-j-1}} \right)
             \frac{\partial h_{T-k}}{\partial x_{T-k}} ,$$
 
-            and a product of many matrices goes to zero or to infinity like a power. An LSTM (Hochreiter and Schmidhuber 1997) carries a second state past the matrices,
+            and a product of many matrices goes to zero or to infinity like a power. An LSTM (Hochreiter and Schmidhuber 1997) carries a
+            second state past the matrices,
 
             $$c_t = f_t \odot c_{t-1} + i_t \odot g_t , \qquad f_t = \sigma(W x_t + U h_{t-1} + b_f) ,$$
 
-            so along $c$ a step only multiplies by the forget gate $f_t$, between 0 and 1. It is said to remember over hundreds of steps. We send noise through cells with 128 units, ask for the
-            gradient of the last state, and look at its size at every input.
+            so along $c$ a step only multiplies by the forget gate $f_t$, between 0 and 1. It is said to remember over hundreds of steps.
+            We send noise through cells with 128 units, ask for the gradient of the last state, and look at its size at every input.
 
             ## Predict
         """),
@@ -100,9 +103,11 @@ def _(gradient_sizes, guess, lab, mo, reach):
         above="Larger recurrent weights: from about √3 times this size on, the gradient no longer shrinks.",
     )  # fmt: skip
     mo.vstack([mo.md("## Run and compare"), figure, seen, simple, mo.md(r"""
-        A matrix of numbers drawn evenly from $\pm 1/\sqrt{n}$ has a spectral radius of about $1/\sqrt{3} = 0.58$: that is the simple cell's factor per step, and $0.58^8 = 0.01$. An LSTM at
-        bias 0 has gates half open, and is no better. At bias 1 the gate alone keeps $\sigma(1) = 0.73$, and with the way through $h$ about 0.78: $0.78^{18} = 0.01$, from a
-        gradient that grew a little at first. The cell does not remember by itself. It *can*, where a gate is near 1; and it begins by remembering as far as its bias says.
+        A matrix of numbers drawn evenly from $\pm 1/\sqrt{n}$ has a spectral radius of about $1/\sqrt{3} = 0.58$: that is the simple
+        cell's factor per step, and $0.58^8 = 0.01$. An LSTM at bias 0 has gates half open, and is no better. At bias 1 the gate alone
+        keeps $\sigma(1) = 0.73$, and with the way through $h$ about 0.78: $0.78^{18} = 0.01$, from a gradient that grew a little at
+        first. The cell does not remember by itself. It *can*, where a gate is near 1; and it begins by remembering as far as its bias
+        says.
     """)])  # fmt: skip
     return
 
@@ -140,7 +145,8 @@ def _(lab, mo):
 def _(asked, lab, mo):
     said = lab.answered(
         "bias", asked, right="A larger forget bias to begin with",
-        why="At 200 steps the gradient is as good as zero, so nothing can say that the bracket mattered, and no size and no rate changes that. And check the length of truncated "
+        why="At 200 steps the gradient is as good as zero, so nothing can say that the bracket mattered, and no size and no rate changes "
+        "that. And check the length of truncated "
         "backpropagation: with windows of 35 characters it is cut off there, whatever the cell does.",
     )  # fmt: skip
     mo.vstack([said, lab.finish()])

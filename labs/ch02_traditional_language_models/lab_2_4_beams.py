@@ -28,10 +28,12 @@ def _(lab):
 
             $$\log p(y \mid x) = \sum_{t=1}^{T} \log p(y_t \mid y_{<t}, x) + \log p(\text{end} \mid y, x) ,$$
 
-            and writes the likeliest one it can find. Greedy search takes the best word each time; *beam search* keeps the best $K$ beginnings, so that a good sentence with an unlikely first
-            word is not missed. More beams find likelier sentences. It seems clear that this is better.
+            and writes the likeliest one it can find. Greedy search takes the best word each time; *beam search* keeps the best $K$
+            beginnings, so that a good sentence with an unlikely first word is not missed. More beams find likelier sentences. It seems
+            clear that this is better.
 
-            We train a small recurrent translator with attention on made English and French, for 200 steps: far enough to be useful, not to be good.
+            We train a small recurrent translator with attention on made English and French, for 200 steps: far enough to be useful, not
+            to be good.
 
             ## Predict
         """),
@@ -152,9 +154,10 @@ def _(beams, best_of, found, guess, lab, log_probability, mo, pairs, right):
         above="More than this model has to lose.",
     )  # fmt: skip
     mo.vstack([mo.md("## Run and compare"), figure, seen, gained, lost, mo.md(f"""
-        Every word multiplies by a probability below 1, and a model that is unsure multiplies by small ones. Stopping at once costs one unlikely *end*; going on costs a dozen words. So the likeliest
-        sentence of all is often a stump, and small beams do well because they do not find it. Stahlberg and Byrne (2019) searched exactly: a good translation model
-        of their day thought the empty translation the best for half of all sentences.
+        Every word multiplies by a probability below 1, and a model that is unsure multiplies by small ones. Stopping at once costs one
+        unlikely *end*; going on costs a dozen words. So the likeliest sentence of all is often a stump, and small beams do well because
+        they do not find it. Stahlberg and Byrne (2019) searched exactly: a good translation model of their day thought the empty
+        translation the best for half of all sentences.
 
         > {pairs[0].source} → 8 beams: *{plain[3][3][0]}* → 128 beams: *{plain[-1][3][0] or "(nothing)"}*
     """)])  # fmt: skip
@@ -199,7 +202,8 @@ def _(lab, mo):
 def _(asked, lab, mo):
     said = lab.answered(
         "error", asked, right="The model: it likes wrong sentences better",
-        why="A search error is a likelier sentence that was missed; here likelier ones are found, and are worse. Compare the log-probability of what was found with that of the reference, before "
+        why="A search error is a likelier sentence that was missed; here likelier ones are found, and are worse. Compare the "
+        "log-probability of what was found with that of the reference, before "
         "you make a search better. The same holds for language models today: what is likeliest is not what is best, so they are sampled from.",
     )  # fmt: skip
     mo.vstack([said, lab.finish()])

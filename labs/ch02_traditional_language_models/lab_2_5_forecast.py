@@ -25,12 +25,13 @@ def _(lab):
     )  # fmt: skip
     mo.vstack([
         mo.md(r"""
-            The stage `forecast` fits an LSTM on the first 70 % of a series and lets it forecast the rest, one day ahead at a time, always from true past values. $R^2$ says how much of
-            the spread of the true values $v_t$ the forecasts $\hat v_t$ explain,
+            The stage `forecast` fits an LSTM on the first 70 % of a series and lets it forecast the rest, one day ahead at a time, always
+            from true past values. $R^2$ says how much of the spread of the true values $v_t$ the forecasts $\hat v_t$ explain,
 
             $$R^2 = 1 - \frac{\sum_t (v_t - \hat v_t)^2}{\sum_t (v_t - \bar v)^2} :$$
 
-            1 is perfect, 0 is as good as always saying the mean $\bar v$. The prices are made here, and their rule is known: a random walk of the logarithm, with quiet and wild times.
+            1 is perfect, 0 is as good as always saying the mean $\bar v$. The prices are made here, and their rule is known: a random
+            walk of the logarithm, with quiet and wild times.
 
             ## Predict
         """),
@@ -95,9 +96,10 @@ def _(drawn, guess, lab, methods, mo, r_squared, true):
         above="600 throws of a coin stay within this: does the network see the value that it forecasts?",
     )  # fmt: skip
     mo.vstack([mo.md("## Run and compare"), figure, seen, ways, mo.md(f"""
-        R² of *tomorrow is as today*: **{r_squared(methods["last value"], true):.4f}**. The orange line follows the blue one because it is the blue one, a day late. Against the mean of 600 days, anything
-        that stays near yesterday's price looks splendid; and it knows the direction of the next change about as often as a coin. Look at the changes, not the levels, and
-        put the simplest forecast beside yours: the stage's table says how much mean absolute error is gained on the last value, with an interval.
+        R² of *tomorrow is as today*: **{r_squared(methods["last value"], true):.4f}**. The orange line follows the blue one because it is
+        the blue one, a day late. Against the mean of 600 days, anything that stays near yesterday's price looks splendid; and it knows
+        the direction of the next change about as often as a coin. Look at the changes, not the levels, and put the simplest forecast
+        beside yours: the stage's table says how much mean absolute error is gained on the last value, with an interval.
     """)])  # fmt: skip
     return
 
@@ -142,7 +144,8 @@ def _(lab, mo):
 def _(asked, lab, mo):
     said = lab.answered(
         "claim", asked, right="What is the R² of yesterday's price?",
-        why="If it is 0.98 too, nothing was forecast. A scaled error (MASE, Hyndman and Koehler 2006) has the question built in: 1 is the last value's own error.",
+        why="If it is 0.98 too, nothing was forecast. A scaled error (MASE, Hyndman and Koehler 2006) has the question built in: 1 is the "
+        "last value's own error.",
     )  # fmt: skip
     mo.vstack([said, lab.finish()])
     return

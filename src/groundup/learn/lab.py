@@ -81,11 +81,10 @@ class Lab:
 
         if not low < high or (log and low <= 0):
             raise ConfigError(f"a prediction needs {'0 < ' if log else ''}low < high, not {low} and {high}")
+        step = step or (high - low) / 100
         points = _ratios(low, high) if log else None
-        middle = points[len(points) // 2] if points else low + (high - low) / 2
-        way: dict[str, Any] = (
-            {"steps": points} if points else {"start": low, "stop": high, "step": step or (high - low) / 100}
-        )
+        middle = points[len(points) // 2] if points else round(low + (high - low) // (2 * step) * step, 9)
+        way: dict[str, Any] = {"steps": points} if points else {"start": low, "stop": high, "step": step}
         slider = mo.ui.slider(**way, value=middle, show_value=True, full_width=True,
                               label=f"{question}{f' ({unit})' if unit else ''}")  # fmt: skip
         return _Committed(middle) if self.headless else slider.form(submit_button_label="Commit")
@@ -108,10 +107,10 @@ class Lab:
         made = Compared(name=name, value=float(value), low=band[0], high=band[1], guess=guessed, unit=unit, timed=timed)
         self.figures[name] = made
         self._record("prediction", {"figure": name, "value": made.value, "guess": guessed})
-        told = f"**{name.replace('_', ' ')}: {made.value:.4g} {unit}**, expected {band[0]:g} to {band[1]:g}."
+        told = f"**{name.replace('_', ' ')}: {f'{_written(made.value)} {unit}'.strip()}**, expected {_written(band[0])} to {_written(band[1])}."
         if guessed is not None:
             away = abs(made.value - guessed) / max(abs(made.value), 1e-12)
-            told += f" You said {guessed:.4g}: {'close' if away < 0.2 else f'{100 * away:.0f} % away'}."
+            told += f" You said {_written(guessed)}: {'close' if away < 0.2 else f'{100 * away:.0f} % away'}."
         if made.inside:
             return mo.callout(mo.md(told), kind="success")
         why = below if made.value < band[0] else above
@@ -159,6 +158,11 @@ class Lab:
             from .progress import Progress
 
             Progress().add(kind, self.id, detail)
+
+
+def _written(value: float) -> str:
+    """Four digits, and whole numbers from a thousand on."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
 
 
 def _ratios(low: float, high: float, count: int = 81) -> list[float]:
