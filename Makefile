@@ -48,7 +48,7 @@ fast: .venv/.dev
 docs: .venv/.dev  ## the documentation site, in site/
 	cd docs && ../$(BIN)/python -m website
 
-docs-serve: .venv/.dev  ## the same, shown at http://localhost:8000 while it is written
+docs-serve: .venv/.dev  ## the same, shown at http://localhost:8030 while it is written
 	cd docs && ../$(BIN)/python -m website --serve
 
 benchmarks: .venv/.dev  ## every figure of the README; half an hour on a quiet machine

@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,6 +27,9 @@ from .sources import ROOT, modules, package_order
 WORK = ROOT / "build" / "website"
 SITE = ROOT / "site"
 HERE = Path(__file__).parent
+_ZENSICAL = (sys.executable, "-m", "zensical")
+_CONFIG = ("--config-file", "zensical.toml")
+_PLAIN = {**os.environ, "NO_COLOR": "1"}
 _SHIM = "https://unpkg.com/iframe-worker/shim"
 _LOADED = re.compile(
     r"""<(?:script|img|iframe|source|audio|video)\b[^>]*\bsrc=["']?(?:https?:)?//[^>]*>"""
@@ -114,8 +118,9 @@ def pages() -> tuple[dict[str, str], list[object]]:
     return made, nav
 
 
-def write_tree(made: Mapping[str, str], nav: list[object], work: Path) -> None:
-    """The tree that Zensical reads. Files that did not change keep their times."""
+def write_tree(made: Mapping[str, str], nav: list[object], work: Path, *, served: bool = False) -> None:
+    """The tree that Zensical reads. Files that did not change keep their times. `served`: without the plugin that only pages opened as
+    files need, whose script comes from elsewhere until `build` has replaced it."""
     tree = work / "docs"
     kept = {tree / page for page in made}
     for page, text in made.items():
@@ -128,8 +133,10 @@ def write_tree(made: Mapping[str, str], nav: list[object], work: Path) -> None:
     for path in tree.rglob("*"):
         if path.is_file() and path not in kept:
             path.unlink()
-    config = (HERE / "zensical.toml").read_text(encoding="utf-8")
-    _write(work / "zensical.toml", config.replace("nav = []", f"nav = {_toml(nav)}"))
+    config = (HERE / "zensical.toml").read_text(encoding="utf-8").replace("nav = []", f"nav = {_toml(nav)}")
+    if served:
+        config = config.replace("[project.plugins.offline]", "")
+    _write(work / "zensical.toml", config)
 
 
 def _write(path: Path, text: str) -> None:
@@ -147,14 +154,11 @@ def _toml(value: object) -> str:
     return "{ " + ", ".join(f"{json.dumps(k, ensure_ascii=False)} = {_toml(v)}" for k, v in value.items()) + " }"
 
 
-def build(*, work: Path = WORK, site: Path = SITE, serve: bool = False) -> int:
-    """Build (or, with `serve`, build and show) the site; what Zensical exits with."""
-    made, nav = pages()
-    write_tree(made, nav, work)
-    verb = ["serve"] if serve else ["build", "--strict", "--clean"]
-    command = [sys.executable, "-m", "zensical", *verb, "--config-file", "zensical.toml"]
-    code = subprocess.run(command, cwd=work, env={**os.environ, "NO_COLOR": "1"}).returncode
-    if code == 0 and not serve:
+def build(*, work: Path = WORK, site: Path = SITE) -> int:
+    """Build the site; what Zensical exits with. A site that was there stays where the build fails."""
+    write_tree(*pages(), work)
+    code = subprocess.run([*_ZENSICAL, "build", "--strict", "--clean", *_CONFIG], cwd=work, env=_PLAIN).returncode
+    if code == 0:
         _keep_at_home(work / "site")
         if site.exists():
             shutil.rmtree(site)
@@ -162,6 +166,35 @@ def build(*, work: Path = WORK, site: Path = SITE, serve: bool = False) -> int:
         count = sum(1 for _ in site.rglob("*.html"))
         print(f"{site}: {count} pages. Open {site / 'index.html'}, or: make docs-serve")
     return code
+
+
+def serve(address: str, *, work: Path = WORK) -> int:
+    """Show the site at `address` until Ctrl-C, and make its pages again when one written by hand changes."""
+    write_tree(*pages(), work, served=True)
+    server = subprocess.Popen([*_ZENSICAL, "serve", "--dev-addr", address, *_CONFIG], cwd=work, env=_PLAIN)
+    try:
+        seen = _newest()
+        while server.poll() is None:
+            time.sleep(1)
+            if _newest() > seen:
+                seen = _newest()
+                write_tree(*pages(), work, served=True)
+        return server.returncode
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _newest() -> float:
+    written = (
+        ROOT.glob("*.md"),
+        (ROOT / "docs").rglob("*.md"),
+        (ROOT / "labs").glob("*/lesson.md"),
+        [ROOT / "docs" / "glossary.yaml"],
+    )
+    return max(path.stat().st_mtime for paths in written for path in paths)
 
 
 def _keep_at_home(site: Path) -> None:

@@ -50,11 +50,6 @@ def map_code_spans(text: str, change: Callable[[str], str]) -> str:
     return _PIECES.sub(lambda m: change(m[0]) if m["code"] else m[0], text)
 
 
-def without_code(text: str) -> str:
-    """`text` with its fences and code spans taken out."""
-    return _PIECES.sub(lambda m: "" if m["fence"] or m["code"] else m[0], text)
-
-
 def draw_mathematics(text: str) -> str:
     """Markdown with its formulas as MathML."""
 

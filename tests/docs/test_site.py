@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import os
 import re
-import shutil
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from website.build import GUIDES, build, pages
@@ -20,6 +17,7 @@ from website.mathematics import draw_mathematics
 from website.roadmap_pages import chapter_page, roadmap_pages
 from website.sources import ROOT, first_sentence, modules
 
+from browsing import launched, opened
 from groundup.core.errors import GroundupError
 from groundup.learn.roadmap import load_roadmap
 
@@ -218,43 +216,15 @@ def test_a_link_that_leads_nowhere_fails(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.slow
 def test_in_a_browser(site: Path) -> None:
-    """Opened as files: nothing is asked of another host, search finds, formulas are drawn, and 360 px are enough."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="pip install -e '.[dev]'")
-    named = os.environ.get("GROUNDUP_CHROMIUM") or "/usr/bin/chromium"
-    chromium = named if Path(named).is_file() else shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium was found (apt install chromium, or set GROUNDUP_CHROMIUM to its path)")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"])
-        page = browser.new_page(viewport={"width": 360, "height": 740})
-        outside: list[str] = []
-        errors: list[str] = []
-
-        def note(request: Any) -> None:
-            if not request.url.startswith(("file:", "data:", "about:", "blob:")):
-                outside.append(request.url)
-
-        page.on("request", note)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        for name in (
-            "index",
-            "guides/quickstart",
-            "roadmap/chapter-05",
-            "api/nn/norm",
-            "errors/ConfigError",
-            "recipes",
-            "glossary",
-        ):
-            page.goto((site / f"{name}.html").as_uri())
-            assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{name} is too wide"
-            assert page.locator("h1").count() == 1
-        page.set_viewport_size({"width": 1280, "height": 800})
-        page.goto((site / "index.html").as_uri())
-        page.keyboard.press("Control+k")
-        box = (
-            page.get_by_role("textbox").or_(page.get_by_role("combobox")).or_(page.locator("input[placeholder=Search]"))
-        )
-        box.first.fill("RMSNorm")
-        page.locator("a[href*='api/nn/norm.html']:visible").first.wait_for()
-        browser.close()
-    assert not outside and not errors
+    """Opened as files: nothing is asked of another host, search finds, and 360 px are enough."""
+    names = ("guides/quickstart", "roadmap/chapter-05", "api/nn/norm", "errors/ConfigError", "recipes", "glossary")
+    with launched() as browser:
+        with opened(browser, (site / "index.html").as_uri(), viewport={"width": 360, "height": 740}) as page:
+            for name in names:
+                page.goto((site / f"{name}.html").as_uri())
+                assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{name} is too wide"
+                assert page.locator("h1").count() == 1
+        with opened(browser, (site / "index.html").as_uri(), color_scheme="dark") as page:
+            page.keyboard.press("Control+k")
+            page.locator("input[placeholder=Search]").fill("RMSNorm")
+            page.locator("a[href*='api/nn/norm.html']:visible").first.wait_for()
