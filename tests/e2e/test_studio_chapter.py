@@ -21,7 +21,9 @@ from conftest import StudioProcess, studio_process
 from groundup.core.errors import GroundupError
 from groundup.learn.content import all_labs
 from groundup.learn.progress import Progress
+from groundup.learn.roadmap import load_roadmap
 from groundup.studio.lab_pages import LabPages
+from groundup.studio.lesson import lesson_path, lesson_pieces
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -117,6 +119,32 @@ def test_a_row_is_marked_by_hand_and_taken_back(browser: Browser, place: StudioP
         page.keyboard.press("Space")
         page.locator(".ln-side a[aria-current] i.done").wait_for(state="detached")
         assert "6.2" not in progress.names("row")
+
+
+def test_what_is_done_elsewhere_shows_when_the_tab_is_seen_again(browser: Browser, place: StudioProcess) -> None:
+    lab = next(name for name in all_labs() if name.count(".") == 1 and not name[-1].isalpha() and name[0] in "345")
+    with opened(browser, f"{place.url}/chapter/{lab.partition('.')[0]}?row={lab}") as page:
+        page.get_by_role("heading", name=f"Lab {lab}:").wait_for()
+        assert not page.get_by_text("finished", exact=True).first.is_visible()
+        Progress(place.home / "progress.db").add("lab", lab)
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        page.get_by_text("finished", exact=True).first.wait_for()
+
+
+def test_a_lesson_is_drawn_by_the_browser_alone(browser: Browser, place: StudioProcess) -> None:
+    """Formulas have a size, wide ones scroll in their own box, and nothing is asked of the network (`opened` sees to that)."""
+    rows = (row for chapter in load_roadmap().chapters for row in chapter.rows)
+    written = ((row.id, path) for row in rows if (path := lesson_path(int(row.id.partition(".")[0]))))
+    found = next((i for i, path in written if any("<math" in p.text for p in lesson_pieces(path, i))), None)
+    if found is None:
+        pytest.skip("no lesson with a formula is written yet")
+    address = f"{place.url}/chapter/{found.partition('.')[0]}?row={found}"
+    with opened(browser, address, viewport={"width": 360, "height": 640}) as page:
+        math = page.locator(".ln-lesson math").first
+        math.wait_for()
+        box = math.bounding_box()
+        assert box and box["height"] > 5 and box["width"] > 5
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
 @pytest.mark.parametrize(

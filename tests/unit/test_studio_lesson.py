@@ -69,6 +69,8 @@ def test_formulas_are_mathml_and_dollars_are_dollars() -> None:
     assert "cost 5 $ or <code>$HOME</code>" in html
     assert re.search(r"<td><math.*?</math></td>", html, re.S)
     assert '<div class="ln-scroll ln-formula" tabindex="0"><math' in html
+    assert "ln-long" not in html, "a short one stays in its line"
+    assert '<span class="ln-long" tabindex="0"><math' in html_of(f"a ${'x + ' * 20}x$ b")
     ElementTree.fromstring(mathml(r"\frac{a_i}{b}"))
     assert "formula" not in re.sub(r"ln-formula", "", html), "no mark is left behind"
     assert "<math" not in html_of(sections(TEXT)["5.3"])

@@ -169,3 +169,11 @@ def chart(options: dict[str, Any], *, height: str = "18rem", label: str = "") ->
 def style_sheet(name: str) -> None:
     """Add a view's own style sheet, a file of this package, to the page."""
     ui.add_css(_shipped(name))
+
+
+def when_seen_again(handler: Callable[[], Any]) -> None:
+    """Call `handler` whenever the tab comes back into view: something may have been done meanwhile, in a terminal or another tab."""
+    ui.on("st-seen", handler)
+    ui.add_body_html(
+        "<script>document.addEventListener('visibilitychange', () => { if (!document.hidden) emitEvent('st-seen'); });</script>"
+    )

@@ -27,6 +27,8 @@ _PIECES = re.compile(
 )
 _MARK = "formula{}x{}end"
 """Stands for a formula while Markdown is read; letters and digits alone, which Markdown leaves alone."""
+_LONG = 32
+"""Characters of LaTeX from which on a formula may be wider than a phone."""
 _SHELLS = frozenset({"bash", "sh", "shell", "console"})
 
 
@@ -121,9 +123,17 @@ def to_html(text: str, formulas: list[tuple[str, bool]], salt: int) -> str:
     )
     html = html.replace("<pre>", '<pre tabindex="0">')
     html = re.sub(
-        rf"<p>(formula\d+x{salt}end)([.,;:]?)</p>", r'<div class="ln-scroll ln-formula" tabindex="0">\1\2</div>', html
+        rf"<p>formula(\d+)x{salt}end([.,;:]?)</p>",
+        lambda m: f'<div class="ln-scroll ln-formula" tabindex="0">{mathml(*formulas[int(m[1])])}{m[2]}</div>',
+        html,
     )
-    return re.sub(rf"formula(\d+)x{salt}end", lambda m: mathml(*formulas[int(m[1])]), html)
+    return re.sub(rf"formula(\d+)x{salt}end", lambda m: _within(*formulas[int(m[1])]), html)
+
+
+def _within(latex: str, display: bool) -> str:
+    """A formula in a line of text; a long one, which a line cannot break, scrolls by itself."""
+    drawn = mathml(latex, display)
+    return f'<span class="ln-long" tabindex="0">{drawn}</span>' if display or len(latex) > _LONG else drawn
 
 
 def _link(match: re.Match[str]) -> str:

@@ -14,13 +14,12 @@ from groundup.core.errors import ConfigError, GroundupError
 from groundup.learn.content import LabFacts, exercises_of, lab_facts, labs_of
 from groundup.learn.progress import Progress
 from groundup.learn.roadmap import Chapter, Row
-from groundup.learn.standing import rows_done
 from groundup.server.config import is_loopback
 
 from ..app import Studio
 from ..desk import Desk
 from ..exercise_view import ExerciseView
-from ..frame import card, command_line, empty, error_box, facts, heading, style_sheet, working
+from ..frame import card, command_line, empty, error_box, facts, heading, style_sheet, when_seen_again, working
 from ..lab_pages import LabPages, Mode
 from ..learner import Standing, minutes_told, read_standing, status_told
 from ..lesson import Piece, command_lines, lesson_path, lesson_pieces
@@ -37,6 +36,7 @@ def add(studio: Studio) -> None:
         ui.page_title(f"{read.chapter.number} {read.chapter.title} · groundup")
         page = _Page(studio, labs, read)
         page.build()
+        when_seen_again(page.again)
         if page.waiting:
             await ui.context.client.connected()
             for name in page.waiting:
@@ -80,7 +80,9 @@ class _Page:
         self.progress = Progress()
         self.waiting: dict[str, tuple[ui.label, ui.label, ui.element]] = {}
         """Exercises whose editors are made once the page is there: id -> title, state, place."""
+        self.lab_states: dict[str, ui.label] = {}
         self.shows_record = False
+        """While the mark is set to what the record says, which is not to be written down again."""
 
     def build(self) -> None:
         chapter, standing = self.read.chapter, self.read.standing
@@ -179,25 +181,36 @@ class _Page:
             with self.mark_problem:
                 error_box(error)
             return
-        await self._again()
+        await self.again()
 
-    async def _again(self) -> None:
-        """The list of rows, from the record."""
-        read = await asyncio.to_thread(_read, str(self.read.chapter.number), self.read.row.id if self.read.row else "")
-        if not self.rows.is_deleted:
-            self.rows.content = _rows(read)
+    async def again(self) -> None:
+        """What is done, from the record."""
+        row = self.read.row
+        read = await asyncio.to_thread(_read, str(self.read.chapter.number), row.id if row else "")
+        if self.rows.is_deleted:
+            return
+        self.rows.content = _rows(read)
+        for name, state in self.lab_states.items():
+            state.set_visibility(name in read.standing.labs)
+        if row is not None:
+            self.shows_record = True
+            self.done.value = row.id in read.standing.rows
+            self.shows_record = False
+            if self.done.value and row.id not in read.standing.marked:
+                self._earned()
+            else:
+                self.done.enable()
 
     # ------------------------------------------------------------------------------------------------------------- labs
 
     def _lab(self, found: LabFacts) -> None:
-        finished = found.id in self.read.standing.labs
         with card() as box:
             box.classes("ln-sheet")
             with ui.element("div").classes("ln-title"):
                 with ui.element("h2"):
                     ui.label(f"Lab {found.id}: {found.title}")
-                if finished:
-                    ui.label("finished").classes("ln-status ln-works")
+                self.lab_states[found.id] = ui.label("finished").classes("ln-status ln-works")
+                self.lab_states[found.id].set_visibility(found.id in self.read.standing.labs)
             ui.label(f"Predict, run, compare, change, explain. It computes for {minutes_told(found.seconds)}.").classes(
                 "st-note"
             )
@@ -250,24 +263,13 @@ class _Page:
         async def right() -> None:
             state.text = "right"
             state.set_visibility(True)
-            await self._passed()
+            await self.again()
 
         with place:
             try:
                 ExerciseView(desk, self.progress, on_pass=right).build()
             except (GroundupError, OSError) as error:
                 error_box(error)
-
-    async def _passed(self) -> None:
-        row = self.read.row
-        assert row is not None
-        done = await asyncio.to_thread(rows_done, self.progress)
-        if row.id in done and not self.done.value:
-            self.shows_record = True
-            self.done.value = True
-            self.shows_record = False
-            self._earned()
-        await self._again()
 
     # ---------------------------------------------------------------------------------------------------------- library
 

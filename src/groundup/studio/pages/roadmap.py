@@ -18,7 +18,7 @@ from groundup.learn.projects import load_projects
 from groundup.learn.standing import rows_done
 
 from ..app import Studio
-from ..frame import card, command_line, error_box, heading, style_sheet
+from ..frame import card, command_line, error_box, heading, style_sheet, when_seen_again
 from ..learner import Standing, pace_told, read_standing
 from ..map_drawing import map_html
 
@@ -47,6 +47,13 @@ def add(studio: Studio) -> None:
             box.classes("rm-projects")
             ui.html(_projects(standing), sanitize=False)
         command_line("groundup roadmap")
+
+        async def seen() -> None:
+            now = await asyncio.to_thread(read_standing, progress)
+            if (now.counts(), now.step) != (standing.counts(), standing.step):
+                ui.navigate.reload()
+
+        when_seen_again(seen)
 
 
 def _stand(standing: Standing) -> None:
