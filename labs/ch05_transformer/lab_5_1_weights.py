@@ -109,7 +109,7 @@ def _(SHAPES, decoder, parts, scores_share):
             left.bar(names, heights, bottom=bottom, label=part, width=0.5)
             bottom = [b + h for b, h in zip(bottom, heights)]
         left.set_ylabel("% of the weights")
-        left.legend(loc="lower right", fontsize=8)
+        left.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, fontsize=7, frameon=False)
         for name, model in zip(names, models):
             right.plot(
                 contexts, [scores_share(model, context) for context in contexts], marker="o", markersize=3, label=name

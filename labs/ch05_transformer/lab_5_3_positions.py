@@ -121,7 +121,7 @@ def _(NUM_IDS, PERIOD, TRAINED, np):
         for name, loss in curves.items():
             axes.plot(loss, label=name, linewidth=1)
         axes.axhline(np.log(NUM_IDS), color="gray", linestyle="--", linewidth=0.8, label="knowing nothing: ln 32")
-        axes.axvspan(0, PERIOD, color="gray", alpha=0.15)
+        axes.axvspan(0, PERIOD, color="gray", alpha=0.15, label="first round: nothing to copy")
         axes.axvline(TRAINED, color="tab:red", linewidth=0.8)
         axes.annotate(
             "trained to here",
