@@ -118,6 +118,8 @@ def test_what_is_not_known_is_an_interval() -> None:
     flat = told_of(torch.zeros(5000).double() + 0.01 * torch.randn(5000, generator=torch.Generator().manual_seed(3)))
     hot = narrow(flat, Rules(temperature=2.0))
     assert hot.rest_low < hot.rest_high and hot.shares[0].low < hot.shares[0].high
+    # As if each of the others had the most that it can have: too low, but not by much where they are nearly alike.
+    assert math.log2(5000) - 0.3 < narrow(flat, Rules()).entropy_bits < math.log2(5000)
     cold = narrow(told_of(torch.randn(5000).double()), Rules(temperature=0.05))
     assert cold.shares[0].high <= 1.0 and cold.rest_high >= cold.rest_low >= 0.0
 

@@ -99,6 +99,8 @@ class Narrowed:
     rest_low: float
     rest_high: float
     """Probability of all others together lies between these."""
+    rest_peak: float
+    """None of the others is likelier than this."""
     exact_cuts: bool
     """Whether it is certain which candidates are kept."""
 
@@ -117,9 +119,11 @@ class Narrowed:
 
     @property
     def entropy_bits(self) -> float:
-        """Of the candidates after the cuts, the others taken as one token: at least this much."""
-        shares = [s.after for s in self.shares] + [self.rest]
-        return -sum(p * math.log2(p) for p in shares if p > 0)
+        """Exact where the others are cut; where they are not, as if each of them had the most that it can have: a little too low."""
+        listed = -sum(s.after * math.log2(s.after) for s in self.shares if s.after > 0)
+        return listed - (
+            self.rest * math.log2(min(1.0, self.rest_peak)) if self.rest > 0 and self.rest_peak > 0 else 0.0
+        )
 
 
 def narrow(told: Told, rules: Rules, counts: Mapping[int, int] | None = None) -> Narrowed:
@@ -137,7 +141,7 @@ def narrow(told: Told, rules: Rules, counts: Mapping[int, int] | None = None) ->
         return Narrowed(
             shares=[_share(c, b, float(i == best), float(i == best), "" if i == best else "greedy")
                     for i, (c, b) in enumerate(zip(told.candidates, before, strict=True))],
-            rest_low=0.0, rest_high=0.0, exact_cuts=certain,
+            rest_low=0.0, rest_high=0.0, rest_peak=0.0, exact_cuts=certain,
         )  # fmt: skip
     top = logs[best]
     weights = [math.exp((log - top) / rules.temperature) for log in logs]
@@ -176,7 +180,11 @@ def narrow(told: Told, rules: Rules, counts: Mapping[int, int] | None = None) ->
         for c, b, w, how in zip(told.candidates, before, weights, cut, strict=True)
     ]
     return Narrowed(
-        shares=shares, rest_low=low / (kept_weight + low), rest_high=high / (kept_weight + high), exact_cuts=exact
+        shares=shares,
+        rest_low=low / (kept_weight + low),
+        rest_high=high / (kept_weight + high),
+        rest_peak=highest / (kept_weight + low) if high > 0 else 0.0,
+        exact_cuts=exact,
     )
 
 

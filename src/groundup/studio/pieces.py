@@ -94,3 +94,46 @@ class AttentionMap(Element, component="attention_map.js"):
         """weights [T, T]; label: what a screen reader says of it."""
         self._props.update({"weights": quantised(weights), "tokens": list(tokens), "label": label})
         self.update()
+
+
+class ChoiceBars(Element, component="choice_bars.js"):
+    """What may come next. A row is {t: token shown, p: probability before, q: after, f: figure shown, cut: why not, n: what is read out}."""
+
+    def __init__(self, *, label: str, on_pick: Callable[[int], Any]) -> None:
+        super().__init__()
+        self._props.update({"rows": [], "label": label})
+        self.on("pick", lambda event: on_pick(int(event.args)))
+
+    def show(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        self._props["rows"] = list(rows)
+        self.update()
+
+
+class Range(Element):
+    """The browser's own slider: arrows, Page Up and Down, Home and End move it, and its name and value are read out.
+
+    (Quasar's has its name on one element and the focus on another.)
+    """
+
+    def __init__(
+        self, *, low: float, high: float, step: float, value: float, label: str, on_change: Callable[[], Any]
+    ) -> None:
+        super().__init__("input")
+        self._props.update(
+            {"type": "range", "min": low, "max": high, "step": step, "value": value, "aria-label": label}
+        )
+        self.classes("st-range")
+        self.value = value
+        self._on_change = on_change
+        self.on("input", self._moved, js_handler="(event) => emit(Number(event.target.value))", throttle=0.05)
+
+    def _moved(self, event: Any) -> Any:
+        self.value = self._props["value"] = float(event.args)
+        return self._on_change()
+
+    def set(self, value: float, *, high: float | None = None) -> None:
+        """Put it elsewhere, without a word to `on_change`."""
+        self.value = self._props["value"] = value
+        if high is not None:
+            self._props["max"] = high
+        self.update()

@@ -14,7 +14,7 @@ from groundup.core.protocols import Tokenizer
 
 from ..app import Studio
 from ..frame import card, command_line, empty, error_box, heading
-from ..pieces import TokenStrip, coloured, left_out, use_pieces
+from ..pieces import Range, TokenStrip, coloured, left_out, use_pieces
 from ..token_pieces import (
     BUILT_IN,
     MOST_CHARACTERS,
@@ -255,8 +255,7 @@ class _Stepper:
             )
         with ui.element("div").classes("st-row st-nowrap").style("margin-top: .6rem") as self.controls:
             back = self._button("chevron_left", "Step back", -1)
-            self.slider = ui.slider(min=0, max=1, value=0, step=1, on_change=self.draw)
-            self.slider.props('aria-label="Step" markers snap').style("flex: 1 1 auto; min-width: 0")
+            self.slider = Range(low=0, high=1, step=1, value=0, label="Step", on_change=self.draw)
             forth = self._button("chevron_right", "Step forward", 1)
             self.back, self.forth = back, forth
         self.told = ui.label("").classes("st-readout").props("aria-live=polite")
@@ -324,19 +323,19 @@ class _Stepper:
         else:
             self.steps = merges.steps(piece[:200])
         last = max(1, len(self.steps) - 1)
-        self.slider.props(f"max={last}")
-        self.slider.value = 0
+        self.slider.set(0, high=last)
         self.draw()
 
     def move(self, by: int) -> None:
-        self.slider.value = max(0, min(len(self.steps) - 1, int(self.slider.value or 0) + by))
+        self.slider.set(max(0, min(len(self.steps) - 1, int(self.slider.value) + by)))
+        self.draw()
 
     def draw(self) -> None:
         self.symbols.clear()
         if not self.steps:
             self.told.text = "This tokenizer has no token for some byte of this piece." if self.piece.value else ""
             return
-        i = max(0, min(len(self.steps) - 1, int(self.slider.value or 0)))
+        i = max(0, min(len(self.steps) - 1, int(self.slider.value)))
         step = self.steps[i]
         coming = self.steps[i + 1] if i + 1 < len(self.steps) else None
         self.back.set_enabled(i > 0)
