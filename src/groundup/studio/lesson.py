@@ -150,7 +150,9 @@ def mathml(latex: str, display: bool = False) -> str:
     try:
         import latex2mathml.converter
 
-        return str(latex2mathml.converter.convert(source, display="block" if display else "inline"))
+        # The converter knows the same table by this name alone.
+        known = source.replace("{aligned}", "{align*}")
+        return str(latex2mathml.converter.convert(known, display="block" if display else "inline"))
     except Exception:  # the converter fails in many ways, and a formula as it was written can still be read
         return f"<code>{escape(source)}</code>"
 
@@ -158,4 +160,5 @@ def mathml(latex: str, display: bool = False) -> str:
 def command_lines(block: str) -> list[str]:
     """The commands of a block, one each: continued lines together, comments of their own left out."""
     joined = re.sub(r"\\\n\s*", "", block)
-    return [line.strip() for line in joined.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    lines = (re.sub(r"\s{2,}#", "  #", line.strip()) for line in joined.splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
