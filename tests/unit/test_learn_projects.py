@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shlex
 from pathlib import Path
 
@@ -10,12 +12,22 @@ from click.testing import CliRunner
 
 from groundup.cli.main import cli
 from groundup.cli.wiring import STAGES
+from groundup.core.artifact import write_json
 from groundup.core.errors import ConfigError
 from groundup.core.recipe import load_recipe
 from groundup.learn.paths import load_paths
 from groundup.learn.portfolio import write_portfolio
 from groundup.learn.progress import Progress
-from groundup.learn.projects import Project, Requirement, load_projects, mark, project, requirements, steps_done
+from groundup.learn.projects import (
+    Project,
+    Requirement,
+    load_projects,
+    mark,
+    project,
+    requirements,
+    runs_by_recipe,
+    steps_done,
+)
 
 pytestmark = pytest.mark.row("L.7")
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
@@ -84,3 +96,32 @@ def test_the_command_line_marks_only_projects_that_exist(tmp_path: Path, monkeyp
     refused = CliRunner().invoke(cli, ["progress", "--done", "P.27"])
     assert refused.exit_code != 0
     assert Progress().names("capstone") == {"P.26"}
+
+
+def test_a_run_counts_for_its_recipe_and_a_broken_one_for_none(tmp_path: Path) -> None:
+    assert runs_by_recipe(tmp_path / "none") == {}
+    stages = {"fit": {"type": "fit_table", "seconds": 1.0, "figures": {}}}
+    for name, made in (("old", stages), ("mine", stages), ("begun", {})):
+        (tmp_path / name).mkdir()
+        write_json(tmp_path / name / "report.json", {"name": "house_prices", "stages": made})
+    os.utime(tmp_path / "old" / "report.json", (1, 1))
+    os.utime(tmp_path / "begun" / "report.json", (2**31, 2**31))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "report.json").write_text("{")
+    assert runs_by_recipe(tmp_path) == {"house_prices": tmp_path / "mine"}
+
+
+def test_the_command_line_shows_a_projects_checklist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROUNDUP_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    Progress().add("row", "0.6")
+    mark(Progress(), "P.2", done=False, steps=[project("P.2").steps[0]])
+    shown = json.loads(CliRunner().invoke(cli, ["roadmap", "P.2", "--json"]).output)
+    assert [need["met"] for need in shown["needs"]] == [True, False, False]
+    assert [step["met"] for step in shown["steps"]] == [True, False, False] and shown["done"] is False
+    told = CliRunner().invoke(cli, ["roadmap", "P.2"]).output
+    assert "groundup run recipes/house_prices.yaml data.path=houses.csv" in told
+    listed = json.loads(CliRunner().invoke(cli, ["roadmap", "P", "--json"]).output)
+    assert len(listed) == 26 and listed[1] == shown
+    assert "P.26" in CliRunner().invoke(cli, ["roadmap", "P"]).output
+    assert CliRunner().invoke(cli, ["roadmap", "P.27"]).exit_code != 0

@@ -14,7 +14,7 @@ from groundup.learn.exercises import EXERCISES
 from groundup.learn.progress import Progress
 from groundup.learn.roadmap import load_roadmap
 from groundup.learn.standing import next_step, rows_done
-from groundup.studio.learner import minutes_told, pace_told, read_standing, runs_by_recipe
+from groundup.studio.learner import minutes_told, pace_told, read_standing
 from groundup.studio.map_drawing import COLUMNS, links, map_html, places
 
 pytestmark = pytest.mark.row("L.8")
@@ -121,10 +121,3 @@ def test_titles_are_text(progress: Progress) -> None:
     roadmap = dataclasses.replace(standing.roadmap, chapters=(evil, *standing.roadmap.chapters[1:]))
     html = map_html(dataclasses.replace(standing, roadmap=roadmap))
     assert "<img" not in html and "&lt;img src=x onerror=alert(1)&gt;&quot;" in html
-
-
-def test_broken_runs_are_no_runs(tmp_path: Path) -> None:
-    assert runs_by_recipe(tmp_path / "none") == {}
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "report.json").write_text("{")
-    assert runs_by_recipe(tmp_path) == {}

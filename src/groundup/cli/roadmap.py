@@ -17,13 +17,15 @@ _MARKS = {"works": "●", "partly": "◐", "planned": "○"}
 @click.option("--next", "only_next", is_flag=True, help="Only what comes next on your plan.")
 @json_option
 def command(place: str | None, status: str | None, only_next: bool, as_json: bool) -> None:
-    """Show the whole roadmap, a chapter (5) or a row (5.4). A row says where it is in the library, and how to learn it.
+    """Show the whole roadmap, a chapter (5), a row (5.4), the projects (P) or one (P.7). A row says where it is in the library, and
+    how to learn it; a project what it takes.
 
     \b
     Examples:
       groundup roadmap
       groundup roadmap 5
       groundup roadmap 5.4 --json
+      groundup roadmap P.7
       groundup roadmap --status works
       groundup roadmap --next
     """
@@ -39,6 +41,9 @@ def command(place: str | None, status: str | None, only_next: bool, as_json: boo
             print_json(step)
         else:
             click.echo(step["told"])
+        return
+    if place is not None and place.partition(".")[0] == "P":
+        _projects(place, done, as_json)
         return
     if place is not None and "." in place:
         facts = row_facts(roadmap.row(place), done)
@@ -91,6 +96,38 @@ def command(place: str | None, status: str | None, only_next: bool, as_json: boo
         chapter = chapters[0]
         click.echo(f"{chapter.difficulty}; {chapter.hours} hours; after chapters "
                    f"{', '.join(map(str, chapter.requires)) or 'none'}; read: {'; '.join(chapter.resources)}")  # fmt: skip
+
+
+def _projects(place: str, rows: set[str], as_json: bool) -> None:
+    """All projects, or the checklist of one."""
+    from pathlib import Path
+
+    from ..learn.progress import Progress
+    from ..learn.projects import load_projects, project, requirements, runs_by_recipe, steps_done
+
+    state = steps_done(Progress())
+    chosen = load_projects() if place == "P" else (project(place),)
+    runs = runs_by_recipe(Path("runs"))
+    found = [
+        {"id": p.id, "title": p.title, "done": state.get(p.id, (False, ()))[0], "rows": list(p.rows),
+         "run": p.command_line(), "own": p.command_line(own=True),
+         "needs": [{"what": r.told, "met": r.met} for r in requirements(p, rows=rows, recipes=runs)],
+         "steps": [{"what": s, "met": s in state.get(p.id, (False, ()))[1]} for s in p.steps]}
+        for p in chosen
+    ]  # fmt: skip
+    if as_json:
+        print_json(found if place == "P" else found[0])
+        return
+    if place == "P":
+        print_table("Projects", ["", "", "project", "run it"],
+                    [(p["id"], "✔" if p["done"] else "", p["title"], p["run"] or "planned") for p in found])  # fmt: skip
+        return
+    (one,) = found
+    needs, steps = ([("✔" if line["met"] else "", line["what"]) for line in one[key]] for key in ("needs", "steps"))  # type: ignore[attr-defined]
+    print_table(f"{one['id']} {one['title']}", ["", ""], [*needs, *steps])
+    for line in (one["run"], one["own"], f"groundup progress --done {one['id']}"):
+        if line:
+            click.echo(f"  {line}")
 
 
 def _number(place: str) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..core.config import did_you_mean
 from ..core.errors import ConfigError
+from ..core.runs import list_runs
 from .progress import Fact, Progress
 from .roadmap import load_roadmap, made, read_data
 
@@ -115,3 +116,9 @@ def requirements(project: Project, *, rows: Collection[str], recipes: Mapping[st
     names = " or ".join(f"{name}.yaml" for name in project.recipes)
     told = f"Run recipes/{names}" if run is None else f"Ran: {run}"
     return [*found, Requirement(told=told, met=run is not None)]
+
+
+def runs_by_recipe(runs: Path) -> dict[str, Path]:
+    """Recipe -> the newest run of it with a finished stage, under a folder of runs; what cannot be read is no run."""
+    found = list_runs(runs) if runs.is_dir() else []
+    return {run.name: run.path for run in sorted(found, key=lambda run: run.changed) if run.stages}

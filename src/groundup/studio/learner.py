@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import Any
 
-from groundup.core.errors import GroundupError
-from groundup.core.runs import list_runs
 from groundup.learn.content import all_labs
 from groundup.learn.exercises import EXERCISES
 from groundup.learn.plan import Plan, against
@@ -106,18 +103,6 @@ def pace_told(days: float) -> str:
         return "on the day"
     whole = round(abs(days))
     return f"{whole} day{'' if whole == 1 else 's'} {'ahead' if days > 0 else 'behind'}"
-
-
-def runs_by_recipe(runs: Path) -> dict[str, Path]:
-    """Recipe -> a finished run of it, the newest; what cannot be read is no run."""
-    found: dict[str, Path] = {}
-    try:
-        for run in sorted(list_runs(runs) if runs.is_dir() else (), key=lambda r: r.changed):
-            if run.stages:
-                found[run.name] = run.path
-    except (GroundupError, OSError):
-        return found
-    return found
 
 
 def minutes_told(seconds: float) -> str:

@@ -10,11 +10,11 @@ from pathlib import Path
 from nicegui import ui
 
 from groundup.learn.progress import Progress
-from groundup.learn.projects import Project, load_projects, mark, project, requirements, steps_done
+from groundup.learn.projects import Project, load_projects, mark, project, requirements, runs_by_recipe, steps_done
 
 from ..app import Studio
 from ..frame import card, command_line, error_box, heading, style_sheet
-from ..learner import Standing, read_standing, runs_by_recipe
+from ..learner import Standing, read_standing
 
 
 def add(studio: Studio) -> None:
@@ -106,6 +106,7 @@ class _Sheet:
             with ui.element("h3"):
                 ui.label("Keep it")
             command_line(f"groundup progress --done {chosen.id} --portfolio portfolio.html")
+        command_line(f"groundup roadmap {chosen.id}")
 
     async def _keep(self) -> None:
         ticked = [step for step, box in self.boxes.items() if box.value]
