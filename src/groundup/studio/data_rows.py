@@ -6,6 +6,7 @@ Memory holds eight bytes a row. A search reads the file once, a row at a time, a
 from __future__ import annotations
 
 import json
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -100,10 +101,11 @@ def _parsed(line: bytes, path: Path, number: int) -> dict[str, Any]:
 
 
 class RowFiles:
-    """Row files that were opened, until they change on disk. One at a time: an index is made in a thread."""
+    """Row files that were opened, until they change on disk. For many threads: an index is made once, while others wait."""
 
     def __init__(self) -> None:
         self._open: OrderedDict[Path, tuple[tuple[int, int], RowFile]] = OrderedDict()
+        self._lock = threading.Lock()
 
     def get(self, path: Path) -> RowFile:
         """Raises DataError when it cannot be read."""
@@ -112,13 +114,14 @@ class RowFiles:
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error.strerror}", hint=f"groundup data {path.parent}") from None
         stamp = (state.st_mtime_ns, state.st_size)
-        known = self._open.get(path)
-        if known is None or known[0] != stamp:
-            known = self._open[path] = (stamp, RowFile(path))
-        self._open.move_to_end(path)
-        while len(self._open) > _KEPT_FILES:
-            self._open.popitem(last=False)
-        return known[1]
+        with self._lock:
+            known = self._open.get(path)
+            if known is None or known[0] != stamp:
+                known = self._open[path] = (stamp, RowFile(path))
+            self._open.move_to_end(path)
+            while len(self._open) > _KEPT_FILES:
+                self._open.popitem(last=False)
+            return known[1]
 
 
 # --------------------------------------------------------------------------------------------------- what a run has

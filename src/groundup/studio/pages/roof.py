@@ -34,8 +34,10 @@ class Roof:
             self.plot = chart(roofline(None, [("run", 1.0, 1e9)], recorded_peak=None), height="23rem",
                               label="Roofline: FLOP per second over FLOP per byte")  # fmt: skip
             with ui.element("div").classes("st-row"):
-                self.button = ui.button("Measure this machine", icon="speed", on_click=self._measure).props(
-                    "no-caps unelevated"
+                self.button = (
+                    ui.button("Measure this machine", icon="speed", on_click=self._measure)
+                    .props("no-caps unelevated")
+                    .classes("st-button")
                 )
                 self.place = ui.element("div")
         self.box.classes("st-two-thirds")

@@ -28,9 +28,21 @@ _LOOK_SECONDS = 2.0
 _SMALL = (
     # figure, title, what it says, from zero, logarithmic
     ("tokens_per_second", "Throughput", "tokens a second", True, False),
-    ("lr", "Learning rate", "how far a step moves the weights", True, False),
-    ("grad_norm", "Gradient norm", "before clipping; spikes are unsteady steps", False, True),
+    ("lr", "Learning rate", "how far a step goes", True, False),
+    ("grad_norm", "Gradient norm", "before clipping", False, True),
 )
+_OTHERS = (
+    "reward",
+    "pass_rate",
+    "val_exact_match",
+    "rewards/accuracies",
+    "val_accuracy",
+    "accuracy",
+    "val_bits_per_byte",
+)
+"""Further figures, the most telling first."""
+_SMOOTHED_POINTS = 20_000
+"""An average over more would hold up the page."""
 _SAMPLES = 6
 _MOST_SAMPLES = 60
 _MOST_FIGURES = 60
@@ -44,6 +56,7 @@ def add(studio: Studio) -> None:
     async def run(name: str) -> None:
         style_sheet("runs.css")
         path = one_of(studio.config.runs, name)
+        ui.page_title(f"{name} · groundup")
         view = RunPage(studio, Record(path), machine)
         view.head()
         with ui.element("div") as place:
@@ -94,8 +107,14 @@ class RunPage:
             for figure, title, note, from_zero, log in _SMALL:
                 with card(title, note=note) as box:
                     drawn = chart(self._small(figure, from_zero, log), height="10rem", label=f"{title} over steps")
-                box.classes("st-third")
+                box.classes("st-quarter")
                 self.small[figure] = (box, drawn)
+            with card() as self.other_card:
+                self.other_choice = ui.select([""], value="", on_change=self._redraw_other).props(
+                    'borderless dense options-dense aria-label="Another figure"'
+                ).classes("st-other-choice")  # fmt: skip
+                self.other = chart(lines({}, x_label=""), height="10rem", label="Another figure over steps")
+            self.other_card.classes("st-quarter")
             self.roof = Roof(self.studio, self.record, self.machine)
             self.roof.build()
             with card(
@@ -174,11 +193,11 @@ class RunPage:
                 with ui.element("div").classes("st-row st-progress-line"):
                     ui.label(now.stage).classes("st-strong")
                     ui.label(f"step {now.step:,} of {now.num_steps:,}")
-                    ui.label(left if run.is_live else "stopped")
+                    ui.label(left if run.is_live else f"last news {ago(run.changed)}")
                 bar = ui.linear_progress(now.share, show_value=False, size="8px").props("rounded instant-feedback")
                 bar.props["aria-label"] = f"{now.stage}: step {now.step} of {now.num_steps}"
             if not run.is_live:
-                ui.label("The same command goes on where it stopped.").classes("st-note")
+                ui.label("If it was stopped, the same command goes on where it was.").classes("st-note")
 
     def _stages(self) -> None:
         self.stage_place.clear()
@@ -243,7 +262,7 @@ class RunPage:
             self.stage_choice.set_visibility(len(stages) > 1)
             self.stage = self.stage_choice.value
         drawn: dict[str, Curve] = {}
-        train = curves.curve(self.stage, "loss", over=self.over)
+        train = curves.curve(self.stage, "loss", over=self.over).thinned(_SMOOTHED_POINTS)
         if self.smoothing:
             drawn["every log"] = train
         drawn["training"] = train.smoothed(self.smoothing)
@@ -257,6 +276,22 @@ class RunPage:
         for (figure, _, _, from_zero, log), (box, small) in zip(_SMALL, self.small.values()):
             box.set_visibility(bool(curves.curve(self.stage, figure).x))
             redraw(small, self._small(figure, from_zero, log))
+
+        told = ("loss", "val_loss", "tokens", "step_seconds", *(name for name, *_ in _SMALL))
+        left = [
+            name
+            for name in curves.figures(self.stage)
+            if name not in told and len(curves.curve(self.stage, name).x) > 1
+        ]
+        self.other_card.set_visibility(bool(left))
+        if left and left != list(self.other_choice.options):
+            kept = self.other_choice.value if self.other_choice.value in left else None
+            self.other_choice.set_options(left, value=kept or next((name for name in _OTHERS if name in left), left[0]))
+        self._redraw_other()
+
+    def _redraw_other(self) -> None:
+        if self.other_choice.value:
+            redraw(self.other, self._small(self.other_choice.value, False, False))
 
     def _small(self, figure: str, from_zero: bool, log: bool) -> dict[str, Any]:
         curve = self.record.curves.curve(self.stage, figure, over=self.over)
@@ -274,7 +309,11 @@ class RunPage:
             for sample in found[: self.samples_shown]:
                 with ui.element("article").classes("st-sample"):
                     ui.label(f"{sample.stage} · step {sample.step:,}").classes("st-note")
-                    with ui.element("div").classes("st-mono st-sample-text"):
+                    with (
+                        ui.element("div")
+                        .classes("st-mono st-sample-text")
+                        .props("tabindex=0 role=group aria-label=Sample")
+                    ):
                         ui.label(sample.prompt).classes("st-given")
                         ui.label(sample.text).classes("st-written")
         self.earlier.set_visibility(len(found) > self.samples_shown)

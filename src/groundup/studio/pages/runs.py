@@ -33,16 +33,16 @@ class Summaries:
     def read(self) -> list[Listed]:
         """The newest first. Raises ArtifactError where the folder cannot be read."""
         found = list_runs(self._runs) if self._runs.is_dir() else []
-        known = self._known
-        self._known = {}
+        known, now = self._known, dict[Path, tuple[tuple[float, int, bool, int], Listed]]()
         for one in found:
             metrics = one.path / METRICS
             size = metrics.stat().st_size if metrics.is_file() else 0
             # A stage that ends without a record of its own (data, tokenizers) changes how many are done.
             stamp = (one.changed, size, one.is_live, len(one.stages) + len(list(one.path.glob(f"*/{SEAL}"))))
             old = known.get(one.path)
-            self._known[one.path] = old if old and old[0] == stamp else (stamp, listed(one, read_curves(one.path)))
-        return sorted((row for _, row in self._known.values()), key=lambda row: -row.run.changed)
+            now[one.path] = old if old and old[0] == stamp else (stamp, listed(one, read_curves(one.path)))
+        self._known = now
+        return sorted((row for _, row in now.values()), key=lambda row: -row.run.changed)
 
 
 def add(studio: Studio) -> None:
