@@ -226,5 +226,8 @@ def test_in_a_browser(site: Path) -> None:
                 assert page.locator("h1").count() == 1
         with opened(browser, (site / "index.html").as_uri(), color_scheme="dark") as page:
             page.keyboard.press("Control+k")
-            page.locator("input[placeholder=Search]").fill("RMSNorm")
+            page.locator("input[placeholder=Search]").press_sequentially("RMSNorm", delay=50)
             page.locator("a[href*='api/nn/norm.html']:visible").first.wait_for()
+            assert page.locator("input[placeholder=Search]").input_value() == "RMSNorm"
+            page.locator("input[placeholder=Search]").fill("queue_full")
+            page.locator("a[href*='errors/BusyError.html']:visible").first.wait_for()

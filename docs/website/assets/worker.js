@@ -5,7 +5,10 @@ if (location.protocol === "file:") {
       this.waiting = [];
       this.frame = document.createElement("iframe");
       this.frame.hidden = true;
-      this.frame.answer = (data) => setTimeout(() => this.onmessage?.({ data }));
+      this.frame.answer = (data) => {
+        const copy = structuredClone(data); // as between a page and a Worker: neither may change what the other holds
+        setTimeout(() => this.onmessage?.({ data: copy }));
+      };
       this.frame.onload = () => {
         const held = this.waiting;
         this.waiting = null;
@@ -20,7 +23,7 @@ if (location.protocol === "file:") {
 
     postMessage(data) {
       if (this.waiting) this.waiting.push(data);
-      else this.frame.contentWindow.onmessage({ data });
+      else this.frame.contentWindow.onmessage({ data: structuredClone(data) });
     }
 
     terminate() {
