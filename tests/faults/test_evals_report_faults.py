@@ -169,7 +169,7 @@ def test_200_prefixes_of_a_run_s_files_all_give_a_page(tmp_path: Path) -> None:
         found = read_run(run)
         whole = metrics[:cut].count("\n")
         losses = found.curves.get("train", {}).get("loss")
-        assert len(losses.steps if losses else ()) in (whole, whole + 1)  # the last line may lack only its end
+        assert len(losses.x if losses else ()) in (whole, whole + 1)  # the last line may lack only its end
         if made < 5:  # drawing takes a second; reading is where a cut can hurt
             page(found)
             made += 1
@@ -227,7 +227,7 @@ def test_commands_name_the_last_model_and_quote_it(tmp_path: Path, monkeypatch: 
 def test_long_curves_are_thinned_and_keep_their_mean(tmp_path: Path) -> None:
     metrics = "".join(json.dumps({"stage": "t", "step": s, "loss": float(s)}) + "\n" for s in range(12_000))
     curve = read_run(write_run(tmp_path, small_report(), metrics=metrics)).curves["t"]["loss"]
-    assert 300 < len(curve.steps) <= 600
+    assert 300 < len(curve.x) <= 600
     assert sum(curve.values) / len(curve.values) == pytest.approx(5999.5)
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from ...core.artifact import write_bytes
+from ...core.run_figures import Curve
 from ..meanings import BASELINES, KINDS, MEASURES, meaning_of
 from .alignment import comparison, rollouts_on_the_way
 from .exhibits import exhibits
 from .markup import section, text_of
 from .plots import bar_plot, curve_plot
 from .reading import (
-    Curve,
     Run,
     best_row,
     data_size,
@@ -265,7 +265,7 @@ def _training(run: Run) -> str:
                     f"</figcaption>{plot}</figure>"
                 )
         if cards:
-            steps = max((curve.steps[-1] for curve in by_name.values() if curve.steps), default=0)
+            steps = max((curve.x[-1] for curve in by_name.values() if curve.x), default=0)
             parts.append(f"<h3>{text_of(stage)}, {steps:,.0f} steps</h3><div class='grid'>{''.join(cards)}</div><br>")
         parts += [_samples_on_the_way(run, stage), rollouts_on_the_way(run, stage)]
     events = [e for e in run.events if e.get("kind") not in ("start", "done", "cached", "sample", "rollout")]

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from io import StringIO
 from typing import Any
 
-from .reading import Curve, is_number, shown
+from ...core.run_figures import Curve
+from .reading import is_number, shown
 
 # Stand-ins that appear nowhere else in a picture -> the page's variables.
 _INK, _GRID, _FIRST, _SECOND, _QUIET = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f"
@@ -57,13 +58,13 @@ def curve_plot(
     legend: str = "upper right",
 ) -> str:
     """Lines over steps as an SVG element; the names in `points` get markers. "" when there is nothing finite to draw."""
-    drawn = {name: curve for name, curve in curves.items() if curve.steps}
+    drawn = {name: curve for name, curve in curves.items() if curve.x}
     if not drawn:
         return ""
     with canvas(salt, title) as (axes, out):
         for colour, (name, curve) in zip((_FIRST, _SECOND, _QUIET), drawn.items()):
-            marker = "o" if name in points or len(curve.steps) == 1 else None
-            axes.plot(curve.steps, curve.values, color=colour, label=name, marker=marker, markersize=3, linewidth=1.5)
+            marker = "o" if name in points or len(curve.x) == 1 else None
+            axes.plot(curve.x, curve.values, color=colour, label=name, marker=marker, markersize=3, linewidth=1.5)
         axes.set_xlabel(axis)
         if log_scale and all(value > 0 for curve in drawn.values() for value in curve.values):
             axes.set_yscale("log")

@@ -12,21 +12,11 @@ from typing import Any
 from ...core.artifact import read_json, read_seal
 from ...core.errors import ArtifactError
 from ...core.recipe import REPORT
-from ...core.tracking import EVENTS, METRICS, read_lines
+from ...core.run_figures import Curve, read_curves
+from ...core.tracking import EVENTS, read_lines
 from ..meanings import MEASURES
 
 Report = Mapping[str, Any]
-# A curve on a page is a few hundred pixels wide; more points only make the file large.
-_MAX_POINTS = 600
-
-
-@dataclass(frozen=True, kw_only=True)
-class Curve:
-    """One figure of one stage over steps. `gaps` counts the values that were not finite and are left out."""
-
-    steps: Sequence[float]
-    values: Sequence[float]
-    gaps: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +42,7 @@ def read_run(directory: Path) -> Run:
         raise ArtifactError(f"{directory / REPORT} is not a run's report", hint="run the recipe again: it is rewritten")
     return Run(
         report=report,
-        curves=_curves(directory / METRICS),
+        curves=_curves(directory),
         events=list(read_lines(directory / EVENTS)),
         models=model_stages(report, directory),
         path=as_written(directory),
@@ -216,42 +206,11 @@ def _comparison(evaluation: Mapping[str, Any]) -> str:
     return f"It answered {100 * value:.0f} % of held-out questions word for word{against}."
 
 
-def _curves(path: Path) -> dict[str, dict[str, Curve]]:
-    gathered: dict[str, dict[str, tuple[list[float], list[float], list[int]]]] = {}
-    for row in read_lines(path):
-        step = row.get("step")
-        if not isinstance(step, (int, float)) or not math.isfinite(step):
-            continue
-        for key, value in row.items():
-            if key in ("stage", "step") or isinstance(value, bool) or not isinstance(value, (int, float)):
-                continue
-            by_name = gathered.setdefault(str(row.get("stage", "")), {})
-            steps, values, gaps = by_name.setdefault(str(key), ([], [], []))
-            if math.isfinite(value):
-                steps.append(float(step))
-                values.append(float(value))
-            else:
-                gaps.append(1)
+def _curves(directory: Path) -> dict[str, dict[str, Curve]]:
+    curves = read_curves(directory)
     return {
-        stage: {
-            name: _thinned(Curve(steps=steps, values=values, gaps=len(gaps)))
-            for name, (steps, values, gaps) in by_name.items()
-        }
-        for stage, by_name in gathered.items()
+        stage: {name: curves.curve(stage, name).thinned() for name in curves.figures(stage)} for stage in curves.stages
     }
-
-
-def _thinned(curve: Curve) -> Curve:
-    """Averages of neighbours, so that no more than _MAX_POINTS are drawn."""
-    stride = math.ceil(len(curve.steps) / _MAX_POINTS)
-    if stride <= 1:
-        return curve
-    groups = [slice(i, i + stride) for i in range(0, len(curve.steps), stride)]
-    return Curve(
-        steps=[sum(curve.steps[g]) / len(curve.steps[g]) for g in groups],
-        values=[sum(curve.values[g]) / len(curve.values[g]) for g in groups],
-        gaps=curve.gaps,
-    )
 
 
 def model_stages(report: Report, directory: Path) -> list[str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...core.run_figures import Curve
 from .markup import section, text_of
 from .plots import curve_plot
-from .reading import Curve, Run, figures, is_number, shown, stages
+from .reading import Run, figures, is_number, shown, stages
 
 _LINES = (("verifier", "perfect chooser"), ("reward_model", "reward model"), ("majority", "majority vote"))
 _SHOWN_COUNTS = 5
@@ -30,7 +31,7 @@ def selection(run: Run) -> str:
 
 def _card(name: str, found: Mapping[str, Any]) -> str:
     counts = found["n"]
-    lines = {title: Curve(steps=counts, values=found[key]) for key, title in _LINES if _numbers(found.get(key), counts)}
+    lines = {title: Curve(x=counts, values=found[key]) for key, title in _LINES if _numbers(found.get(key), counts)}
     plot = curve_plot(
         lines, salt=f"selection {name}", title="Choosing among samples", axis="samples (n)", legend="best"
     )
