@@ -47,6 +47,7 @@ def test_a_new_learner_makes_a_plan_and_follows_it(browser: Browser, place: Stud
         assert page.title() == "Roadmap · groundup"
         assert page.locator(".rm-big").inner_text() == "0 of 166 rows"
         assert page.locator("a.rm-chapter").count() == 23
+        assert page.evaluate(CLIPPED) == []
         page.get_by_text("Which path fits me?").click()
         group = page.get_by_role("group", name="Python, 1 to 5")
         group.get_by_role("button", name="2").click()
@@ -112,6 +113,7 @@ def test_it_fits_a_phone_in_the_dark(browser: Browser, place: StudioProcess, tmp
         assert page.evaluate("document.body.classList.contains('body--dark')")
         if path == "/":
             assert not page.locator(".rm-links").is_visible()
+            assert page.evaluate(CLIPPED) == []
             assert page.locator(".c5 .rm-after").inner_text() == "after 1, 3"
         page.screenshot(path=tmp_path / "phone.png", full_page=True)
 
@@ -125,6 +127,10 @@ def test_text_stands_out_from_what_is_behind_it(browser: Browser, place: StudioP
     assert low == []
 
 
+CLIPPED = """[...document.querySelectorAll('.rm-title')]
+  .filter(e => e.scrollHeight > e.clientHeight + 1 || e.getBoundingClientRect().bottom > e.nextSibling.getBoundingClientRect().top + 1)
+  .map(e => e.textContent)"""
+"""Titles of chapters that do not fit into their boxes."""
 CONTRAST = """(selector) => {
   const parse = c => { const m = c.match(/[\\d.]+/g).map(Number); return [m[0], m[1], m[2], m.length > 3 ? m[3] : 1]; };
   const channel = v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
