@@ -19,9 +19,9 @@ def _(lab):
     import marimo as mo
 
     guess = lab.predict(
-        "Three-word sequences are counted in 100,000 words. In other text of the same kind, what share of the words was never "
-        "seen after the two words before it?",
-        low=0, high=100, step=1, unit="%",
+        "Knowing nothing of the words before, a model of this text has a perplexity of about 270. "
+        "Let it see four words, and add one to every count. What is its perplexity now?",
+        low=10, high=100_000, log=True,
     )  # fmt: skip
     mo.vstack([
         mo.md(r"""
@@ -122,15 +122,21 @@ def _(guess, lab, log_probabilities, methods, mo, np, perplexity):
     right.set(yscale="log", xlabel="order n", ylabel="perplexity of held-out text", xticks=orders)
     right.legend(fontsize=8)
     seen = lab.compare(
-        "percent_unseen_trigrams", impossible[2], band=(38, 62), guess=guess, unit="%",
+        "perplexity_of_5_words_add_one", ladder["add one"][-1], band=(2000, 9000), guess=guess,
+        below="A smaller vocabulary, or a lower order asked where the higher has nothing: that is no longer add-one.",
+        above="A larger vocabulary, or less text than the lab reads.",
+    )  # fmt: skip
+    unseen = lab.compare(
+        "percent_of_words_unseen_after_2", impossible[2], band=(36, 58), unit="%",
         below="More text than the lab reads, or a held-out part that repeats the training part.",
         above="Less text than the lab reads, or text of another kind.",
     )  # fmt: skip
-    mo.vstack([mo.md("## Run and compare"), figure, seen, mo.md(r"""
-        Language is made to say new things out of known parts. So the question is never *whether* something unseen comes, but how much
-        probability to keep for it, and how to divide that among the words. Look at the right: adding one to every count makes a five-gram
-        model many times *worse* than no context at all, because a context seen three times gives $3/(3 + 5{,}000)$ to what it saw and the
-        rest to 5,000 words alike.
+    mo.vstack([mo.md("## Run and compare"), figure, seen, unseen, mo.md(r"""
+        Language is made to say new things out of known parts. Nearly half of the words were never seen after the two before them; without
+        smoothing each makes the perplexity infinite. So the question is never *whether* something unseen comes, but how much probability
+        to keep for it, and how to divide that among the words. Look at the right: adding one to every count makes a five-gram model many
+        times *worse* than no context at all, because a context seen three times gives $3/(3 + 5{,}000)$ to what it saw and the rest to
+        5,000 words alike.
     """)])  # fmt: skip
     return (ladder,)
 

@@ -21,7 +21,7 @@ def _(lab):
     guess = lab.predict(
         "An untrained LSTM, its forget gates begun at a bias of 1 as is usual. How many steps back is the gradient a "
         "hundredth of what it is at the last step?",
-        low=1, high=400, log=True, unit="steps",
+        low=1, high=1000, log=True, unit="steps",
     )  # fmt: skip
     mo.vstack([
         mo.md(r"""
