@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import math
 import os
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeGuard
+
+import numpy as np
 
 from .artifact import read_json
 from .config import find_uses
@@ -86,12 +87,10 @@ class Curve:
         stride = math.ceil(len(self.x) / most)
         if stride <= 1:
             return self
-        groups = [slice(i, i + stride) for i in range(0, len(self.x), stride)]
-        return Curve(
-            x=[sum(self.x[g]) / len(self.x[g]) for g in groups],
-            values=[sum(self.values[g]) / len(self.values[g]) for g in groups],
-            gaps=self.gaps,
-        )
+        starts = np.arange(0, len(self.x), stride)
+        counts = np.diff(np.append(starts, len(self.x)))
+        x, values = (np.add.reduceat(np.asarray(v, dtype=np.float64), starts) / counts for v in (self.x, self.values))
+        return Curve(x=x.tolist(), values=values.tolist(), gaps=self.gaps)
 
     def smoothed(self, weight: float) -> Curve:
         """An exponential moving average: `weight` of what was, the rest of what is. Divided by the sum of its weights, as Adam's
@@ -176,12 +175,10 @@ class RunCurves:
         ticks = tokens if over == "tokens" else seconds
         if ticks[-1] <= 0:
             return []
-        made = []
-        for step in at:
-            right = min(max(bisect_left(steps, step), 1), len(steps) - 1)
-            pace = (ticks[right] - ticks[right - 1]) / (steps[right] - steps[right - 1])
-            made.append(ticks[right - 1] + pace * (step - steps[right - 1]))
-        return made
+        last_pace = (ticks[-1] - ticks[-2]) / (steps[-1] - steps[-2])
+        where = np.asarray(at, dtype=np.float64)
+        inside: list[float] = (np.interp(where, steps, ticks) + np.maximum(0.0, where - steps[-1]) * last_pace).tolist()
+        return inside
 
     def last(self, stage: str) -> dict[str, float]:
         """The last finite value of every figure, and `step`: the last one that anything was recorded at."""
