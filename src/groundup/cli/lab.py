@@ -70,8 +70,8 @@ def command(
 
 
 def _open(path: object, as_app: bool, port: int | None) -> None:
-    """marimo's own page, on this machine only."""
-    import subprocess
+    """marimo's own page, on this machine only, in place of this process: what ends it ends the page."""
+    import os
 
     from ..core.errors import MissingDependency
 
@@ -82,7 +82,5 @@ def _open(path: object, as_app: bool, port: int | None) -> None:
     line = [sys.executable, "-m", "marimo", "run" if as_app else "edit", str(path), "--host", "127.0.0.1"]
     line += ["--skip-update-check"] if not as_app else []
     line += ["--port", str(port)] if port is not None else []
-    try:
-        sys.exit(subprocess.run(line).returncode)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    sys.stdout.flush()
+    os.execv(sys.executable, line)
