@@ -217,7 +217,7 @@ def _(SamplingParams, cut, distribution, entropy, lab, mo, model, temperature, t
             f"bits_of_choice_at_{temperature.value}", _bits, band=_band, unit="bits a character",
             below="The model is surer than expected.", above="The model is less sure than expected, or the temperature did not reach it.",
         ),
-        mo.md("Drawn by the engine with these settings:\n\n" + "\n".join(f"    The {text!r}" for text in _texts)),
+        mo.md("Drawn by the engine with these settings:\n\n```text\n" + "\n".join(f"The {text!r}" for text in _texts) + "\n```"),
     ])  # fmt: skip
     return
 
@@ -241,8 +241,8 @@ def _(asked, lab, mo):
     mo.vstack([
         lab.answered(
             "order", asked, right="Yes: heat flattens the distribution, so the nucleus takes in more of the tail",
-            why="Ranks stay, but the nucleus counts probability. transformers and vLLM heat first, as this engine does; min-p after heat "
-            "moves less, as it compares with the likeliest. For top-k alone the order is indeed all one.",
+            why="Ranks stay, but the nucleus counts probability. transformers and vLLM heat first, as this engine does. For top-k "
+            "alone, which looks at ranks only, the order is indeed all one.",
         ),
         lab.finish(),
     ])  # fmt: skip
