@@ -15,6 +15,7 @@ from groundup.core.run_figures import (
     Tail,
     built_in_run,
     compare_runs,
+    glance_curves,
     read_curves,
     recipe_differences,
     swapped_parts,
@@ -159,3 +160,15 @@ def test_broken_runs_are_read_as_far_as_they_go(tmp_path: Path) -> None:
     assert read_curves(tmp_path).curve("base", "loss").values == (2.5,)
     assert compare_runs(tmp_path, tmp_path)[0].left.loss == 2.5
     assert read_curves(tmp_path / "nothing").stages == ()
+
+
+def test_a_glance_keeps_the_shape_and_the_end(tmp_path: Path) -> None:
+    tracker_rows = [{"stage": "base", "step": step, "loss": 1000.0 - step, "note": "x" * 50} for step in range(1, 1001)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in tracker_rows))
+    whole = read_curves(tmp_path).curve("base", "loss")
+    assert glance_curves(tmp_path).curve("base", "loss") == whole  # short enough to be read whole
+    few = glance_curves(tmp_path, blocks=8, block_bytes=1000).curve("base", "loss")
+    assert 8 < len(few.x) < 120 and few.x[0] == 1.0 and few.x[-1] == 1000.0
+    assert list(few.x) == sorted(set(few.x)) and all(y == 1000.0 - x for x, y in zip(few.x, few.values))
+    assert max(b - a for a, b in zip(few.x, few.x[1:])) < 1000 / 6  # evenly over the record
+    assert glance_curves(tmp_path / "none").stages == ()

@@ -176,7 +176,9 @@ class RunPage:
         self.chip.clear()
         with self.chip, ui.element("div").classes("st-row"):
             state_chip(state_of(run))
-            ui.label(f"{duration(run.seconds)} in all · changed {ago(run.changed)}").classes("st-note")
+            ui.label(
+                f"{duration(run.seconds)} in {'finished stages' if run.unfinished else 'all'} · changed {ago(run.changed)}"
+            ).classes("st-note")
         self.going.clear()
         now = progress(run, self.record.curves, self.record.events)
         self.going.set_visibility(bool(run.unfinished))

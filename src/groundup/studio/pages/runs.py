@@ -9,7 +9,7 @@ from urllib.parse import quote
 from nicegui import ui
 
 from groundup.core.artifact import SEAL
-from groundup.core.run_figures import read_curves
+from groundup.core.run_figures import glance_curves
 from groundup.core.runs import list_runs
 from groundup.core.tracking import METRICS
 from groundup.evals.report.reading import as_written, duration
@@ -40,7 +40,7 @@ class Summaries:
             # A stage that ends without a record of its own (data, tokenizers) changes how many are done.
             stamp = (one.changed, size, one.is_live, len(one.stages) + len(list(one.path.glob(f"*/{SEAL}"))))
             old = known.get(one.path)
-            now[one.path] = old if old and old[0] == stamp else (stamp, listed(one, read_curves(one.path)))
+            now[one.path] = old if old and old[0] == stamp else (stamp, listed(one, glance_curves(one.path)))
         self._known = now
         return sorted((row for _, row in now.values()), key=lambda row: -row.run.changed)
 
