@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from browsing import launched, opened
+from browsing import opened
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.row("17.6")
 TESTS = Path(__file__).resolve().parents[1]
 KEY = "a-key-for-the-page"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
 
 
 class Served:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -71,19 +72,32 @@ class Chat:
         self.stream: Stream | None = None
         self.busy = False
         self.stopped = False
+        self.others: list[Chat] = []
+        self._ended: Callable[[], None] = self._show_buttons
 
-    def build(self, *, bar: bool = True) -> None:
-        """bar: with a header of its own; without, `tools()` belong into the header that the page has."""
-        ui.add_body_html(f"<script type='module'>{_shipped('page.js')}</script>")
-        if bar:
-            self._bar()
+    def build(self) -> None:
+        """The whole page: a header, the conversation, the box to write in at its foot."""
+        self._bar()
+        self.conversation()
+        with ui.footer().classes("gu-foot"):
+            self.box()
+
+    def conversation(self) -> None:
+        """What has been said."""
         self.talk = ui.element("div").classes("gu-talk").props('role=log aria-label="Conversation"')
         self._welcome()
-        # NiceGUI's footer belongs to the whole page; in a page with other things the box sticks to the end of its place.
-        with (ui.footer() if bar else ui.element("div").style("position: sticky; bottom: 0")).classes("gu-foot"):
-            self._foot()
         ui.on("gu-stop", self._stop)
         ui.context.client.on_disconnect(self._stop)
+
+    def box(self) -> None:
+        """Where one writes; once a page, after `conversation` and `tools`."""
+        ui.add_body_html(f"<script type='module'>{_shipped('page.js')}</script>")
+        self._foot()
+
+    def beside(self, other: Chat) -> None:
+        """`other` is sent what this one is sent, with this one's settings; it needs neither `tools` nor `box`. Call it after `tools`."""
+        self.others.append(other)
+        other.temperature, other.length = self.temperature, self.length
 
     def _bar(self) -> None:
         with ui.header().classes("gu-bar"):
@@ -133,26 +147,39 @@ class Chat:
                 ui.label("This model has no chat template. Write the beginning of a text and it goes on from there.")
 
     def _new(self) -> None:
+        for chat in (self, *self.others):
+            chat._clear()
+        ui.run_javascript("document.querySelector('.gu-box textarea').focus()")
+
+    def _clear(self) -> None:
         self._stop()
         self.transcript = Transcript()
         self.talk.clear()
         self._welcome()
-        ui.run_javascript("document.querySelector('.gu-box textarea').focus()")
 
     def _stop(self) -> None:
-        self.stopped = True
-        if self.stream is not None:
-            self.stream.cancel()
+        for chat in (self, *self.others):
+            chat.stopped = True
+            if chat.stream is not None:
+                chat.stream.cancel()
 
     def _send(self, text: str) -> None:
-        if self.busy or not text.strip():
+        chats = (self, *self.others)
+        if any(chat.busy for chat in chats) or not text.strip():
             return
-        self.busy, self.stopped = True, False
         self.input.value = ""
-        self.empty.set_visibility(False)
-        self.send_button.set_visibility(False)
-        self.stop_button.set_visibility(True)
-        background_tasks.create(self._answer(text, self.transcript), name="answer")
+        for chat in chats:
+            chat.busy, chat.stopped = True, False
+            chat.empty.set_visibility(False)
+            chat._ended = self._show_buttons
+            background_tasks.create(chat._answer(text, chat.transcript), name="answer")
+        self._show_buttons()
+
+    def _show_buttons(self) -> None:
+        """Stop while any answers, else send."""
+        busy = any(chat.busy for chat in (self, *self.others))
+        self.stop_button.set_visibility(busy)
+        self.send_button.set_visibility(not busy)
 
     async def _answer(self, text: str, transcript: Transcript) -> None:
         with self.talk:
@@ -178,8 +205,7 @@ class Chat:
             view.failed(Failure(error).object["error"]["message"])
         finally:
             self.stream, self.busy = None, False
-            self.stop_button.set_visibility(False)
-            self.send_button.set_visibility(True)
+            self._ended()
             view.ended(stopped=self.stopped)
 
     async def _stream(self, text: str, transcript: Transcript, view: _Answer) -> None:

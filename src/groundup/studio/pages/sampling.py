@@ -37,7 +37,7 @@ from ..pieces import ChoiceBars, Range, TokenStrip, use_pieces
 from ..token_pieces import clean, visible
 
 EXAMPLES = {
-    "Code": "def read_lines(path):\n    ",
+    "Code": "def read_lines(path):",
     "Story": "Once upon a time, there was a",
     "Question": "The capital of France is",
 }
