@@ -24,7 +24,7 @@ format-check: .venv/.dev
 lint: .venv/.dev
 	$(BIN)/ruff check src tests benchmarks labs docs
 types: .venv/.dev
-	$(BIN)/mypy
+	$(BIN)/mypy && $(BIN)/mypy docs/website
 imports: .venv/.dev
 	$(BIN)/lint-imports
 fast: .venv/.dev

@@ -21,7 +21,7 @@ from .links import Links
 from .lists import commands_page, decisions, glossary_page, recipes_page
 from .mathematics import draw_mathematics
 from .reference import reference_nav, reference_pages
-from .roadmap_pages import chapter_page, lesson_file, roadmap_nav, roadmap_pages
+from .roadmap_pages import PROJECTS, chapter_page, roadmap_nav, roadmap_pages
 from .sources import ROOT, modules, package_order
 
 WORK = ROOT / "build" / "website"
@@ -72,10 +72,12 @@ def pages() -> tuple[dict[str, str], list[object]]:
         "src/groundup/learn/roadmap.yaml": "roadmap/index.md",
         **{f"recipes/{path.name}": f"recipes.md#{path.stem}" for path in (ROOT / "recipes").glob("*.yaml")},
         **{f"docs/images/{path.name}": f"images/{path.name}" for path in (ROOT / "docs" / "images").iterdir()},
+        "src/groundup/learn/projects.yaml": PROJECTS,
         **{
-            lesson.relative_to(ROOT).as_posix(): chapter_page(n) for n in range(23) if (lesson := lesson_file(n)) is not None
+            f"labs/{p.parent.name}/lesson.md": chapter_page(int(p.parent.name[2:4]))
+            for p in ROOT.glob("labs/ch*/lesson.md")
         },
-    }  # fmt: skip
+    }
     links = Links(found, files)
     made: dict[str, str] = {}
     for source, page in written.items():

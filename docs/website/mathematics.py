@@ -23,7 +23,8 @@ def as_mathml(latex: str, *, display: bool) -> str:
     """One formula. ValueError names the formula that cannot be read."""
     import latex2mathml.converter
 
-    known = re.sub(r"\\arg(?![a-zA-Z])", r"\\operatorname{arg}", latex.strip())
+    # The converter knows the table of aligned lines by its other name alone, and `arg` only with what follows it.
+    known = re.sub(r"\\arg(?![a-zA-Z])", r"\\operatorname{arg}", latex.strip()).replace("{aligned}", "{align*}")
     try:
         drawn = latex2mathml.converter.convert(known, display="block" if display else "inline")
     except Exception as error:

@@ -8,13 +8,15 @@ from pathlib import Path
 
 from groundup.learn.content import all_labs, exercises_of, labs_of
 from groundup.learn.exercises.grader import load_exercise
+from groundup.learn.projects import load_projects
 from groundup.learn.roadmap import Chapter, Roadmap, Row, load_roadmap
+from groundup.studio.lesson import lesson_path, sections
 
 from .links import Links, in_cell, plain
 from .mathematics import draw_mathematics
 from .reference import summaries
-from .sources import ROOT
 
+PROJECTS = "roadmap/projects.md"
 STATUS = {"works": "works", "partly": "works in part", "planned": "planned"}
 
 
@@ -22,15 +24,10 @@ def chapter_page(number: int) -> str:
     return f"roadmap/chapter-{number:02d}.md"
 
 
-def lesson_file(number: int) -> Path | None:
-    """The chapter's lesson in the checkout."""
-    return next(iter(sorted((ROOT / "labs").glob(f"ch{number:02d}_*/lesson.md"))), None)
-
-
 def roadmap_pages(links: Links) -> dict[str, str]:
     roadmap = load_roadmap()
     said = summaries(links.modules)
-    pages = {"roadmap/index.md": _front(roadmap)}
+    pages = {"roadmap/index.md": _front(roadmap), PROJECTS: _projects(links)}
     for chapter in roadmap.chapters:
         pages[chapter_page(chapter.number)] = _chapter(chapter, roadmap, links, said)
     return pages
@@ -38,7 +35,7 @@ def roadmap_pages(links: Links) -> dict[str, str]:
 
 def roadmap_nav() -> list[object]:
     roadmap = load_roadmap()
-    nav: list[object] = ["roadmap/index.md"]
+    nav: list[object] = ["roadmap/index.md", {"Projects": PROJECTS}]
     for part in roadmap.parts:
         chapters = [c for c in roadmap.chapters if c.part == part.number]
         nav.append(
@@ -58,7 +55,8 @@ def _front(roadmap: Roadmap) -> str:
         "# Roadmap",
         f"{len(roadmap.chapters)} chapters, {len(rows)} rows: {count['works']} work, {count['partly']} work in part, {count['planned']} are "
         "planned. A row that works has code, a recipe that shows it and a test that proves it. `groundup roadmap` has the same in the "
-        "terminal, with what you have done; [Labs and exercises](../guides/labs-and-exercises.md) says how to learn a row.",
+        "terminal, with what you have done; [Labs and exercises](../guides/labs-and-exercises.md) says how to learn a row, "
+        "and [projects](projects.md) are what one can show.",
     ]
     for part in roadmap.parts:
         weeks = f"{part.weeks[0]} to {part.weeks[1]} weeks"
@@ -76,6 +74,26 @@ def _front(roadmap: Roadmap) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _projects(links: Links) -> str:
+    """Every project: what teaches it, what runs it, and the steps that make a run into a project."""
+    parts = [
+        "# Projects",
+        "What a learner can show: each is a recipe on data of one's own, with steps to do on the way. `groundup roadmap P.7` shows what of "
+        "one is done, the studio has its steps to tick, and `groundup progress --portfolio me.html` puts the finished ones on a page.",
+    ]
+    for project in load_projects():
+        rows = ", ".join(f"[{row}]({chapter_page(int(row.partition('.')[0])).removeprefix('roadmap/')}#row-{row.replace('.', '-')})"
+                         for row in project.rows)  # fmt: skip
+        parts += [f"## {project.id} {project.title} {{#{project.id.replace('.', '-').lower()}}}", f"Taught by {rows}."]
+        if project.recipes:
+            named = ", ".join(f"[`{r}`]({links.relative(PROJECTS, 'recipes.md')}#{r})" for r in project.recipes)
+            parts += [f"Recipes: {named}. On your own data:", f"```bash\n{project.command_line(own=True)}\n```"]
+        else:
+            parts.append("*Planned: no recipe runs it yet.*")
+        parts.append("\n".join(f"- {plain(step)}" for step in project.steps))
+    return "\n\n".join(parts) + "\n"
+
+
 def _bar(chapter: Chapter) -> str:
     done = sum(row.status == "works" for row in chapter.rows)
     return f"{done} of {len(chapter.rows)}"
@@ -83,7 +101,7 @@ def _bar(chapter: Chapter) -> str:
 
 def _chapter(chapter: Chapter, roadmap: Roadmap, links: Links, said: Mapping[str, str]) -> str:
     page = chapter_page(chapter.number)
-    opening, sections = _lesson(chapter.number, page, links)
+    lesson = _lesson(chapter.number, page, links)
     before = ", ".join(
         f"[{n}. {roadmap.chapter(n).title}]({chapter_page(n).removeprefix('roadmap/')})" for n in chapter.requires
     )
@@ -100,12 +118,13 @@ def _chapter(chapter: Chapter, roadmap: Roadmap, links: Links, said: Mapping[str
     parts = [
         f"# {chapter.number}. {chapter.title}",
         " ".join(facts),
-        opening,
+        lesson.pop("", ""),
         "| row | | state | labs | exercises |\n|---|---|---|---|---|\n" + "\n".join(table),
     ]
     for row in chapter.rows:
-        parts += _row(row, sections.pop(row.id, ""), page, links, said)
-    parts += [text for text in sections.values() if text]  # of a heading that is no row's: kept, at the end
+        parts += _row(row, lesson.pop(row.id, ""), page, links, said)
+    if lesson:
+        raise ValueError(f"the lesson of chapter {chapter.number} is about {', '.join(lesson)}, which is no row of it")
     parts += ["## Reading", "\n".join(f"- {plain(book)}" for book in chapter.resources)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -149,32 +168,15 @@ def lab_title(path: Path) -> str:
     return match[1] if match else path.stem
 
 
-def _lesson(number: int, page: str, links: Links) -> tuple[str, dict[str, str]]:
-    """The chapter's opening, and the text of each row's section, headings one level down, links and formulas ready."""
-    path = lesson_file(number)
+def _lesson(number: int, page: str, links: Links) -> dict[str, str]:
+    """Row -> its part of the chapter's lesson, "" -> the opening; links and formulas ready."""
+    path = lesson_path(number)
     if path is None:
-        return "", {}
-    text = path.read_text(encoding="utf-8")
-    try:
-        text = draw_mathematics(links.code(links.rewrite(text, page, path), page))
-    except ValueError as error:
-        raise ValueError(f"{path.parent.name}/{path.name}: {error}") from error
-    heads = list(_headings(text))
-    starts = [(m.start(), m) for m in heads if len(m[1]) == 2]
-    opening = text[: starts[0][0] if starts else len(text)]
-    opening = re.sub(r"\A\s*# [^\n]*\n", "", opening).strip()
-    sections: dict[str, str] = {}
-    for n, (start, match) in enumerate(starts):
-        end = starts[n + 1][0] if n + 1 < len(starts) else len(text)
-        row = re.match(r"(\d+\.\d+)\b", match[2])
-        body = text[match.end() : end].strip() if row else text[start:end].strip()
-        key = row[1] if row else match[2]
-        sections[key] = (sections[key] + "\n\n" + body) if key in sections else body
-    return opening, sections
-
-
-def _headings(text: str) -> list[re.Match[str]]:
-    """Headings of Markdown that are not lines of a fence."""
-    fences = [(m.start(), m.end()) for m in re.finditer(r"^```.*?^```[ \t]*$", text, re.S | re.M)]
-    found = re.finditer(r"^(#+) (.+)$", text, re.M)
-    return [m for m in found if not any(a <= m.start() < b for a, b in fences)]
+        return {}
+    found = {}
+    for row, text in sections(path.read_text(encoding="utf-8")).items():
+        try:
+            found[row] = draw_mathematics(links.code(links.rewrite(text, page, path), page))
+        except ValueError as error:
+            raise ValueError(f"{path.parent.name}/{path.name}, {row or 'opening'}: {error}") from error
+    return found

@@ -19,6 +19,7 @@ from website.sources import ROOT, first_sentence, modules
 
 from browsing import launched, opened
 from groundup.core.errors import GroundupError
+from groundup.learn.projects import load_projects
 from groundup.learn.roadmap import load_roadmap
 
 
@@ -128,6 +129,9 @@ def test_the_roadmap_has_a_page_a_chapter(made: dict[str, str]) -> None:
         for row in chapter.rows:
             assert f"{{#row-{row.id.replace('.', '-')}}}" in text
             assert row.status == "planned" or all(address in text for address in row.api), row.id
+    projects = made["roadmap/projects.md"]
+    for project in load_projects():
+        assert f"## {project.id} {project.title}" in projects and all(plain(step) in projects for step in project.steps)
 
 
 def test_guides_are_all_in_the_navigation_and_extras_all_explained() -> None:
@@ -179,7 +183,7 @@ def test_a_lesson_is_part_of_its_chapter(tmp_path: Path, monkeypatch: pytest.Mon
         "# Chapter 5: The transformer\n\nHow the rows hang together.\n\n## 5.1 One decoder\n\nWith $x_i$, in `nn/norm.py`.\n\n"
         "```bash\n## 5.4 no heading\n```\n\n### Cost\n\n$$\\sum_i x_i$$\n\n## 5.4 Attention\n\nOf heads.\n\n## What is left\n\nMuch.\n"
     )
-    monkeypatch.setattr("website.roadmap_pages.lesson_file", lambda number: lesson if number == 5 else None)
+    monkeypatch.setattr("website.roadmap_pages.lesson_path", lambda number: lesson if number == 5 else None)
     text = roadmap_pages(Links(modules(), {}))[chapter_page(5)]
     assert text.count("<math") == 2 and "$" not in text.split("```bash")[0]
     assert "[`nn/norm.py`](../api/nn/norm.md)" in text and "# Chapter 5" not in text
@@ -195,7 +199,10 @@ def test_a_lesson_is_part_of_its_chapter(tmp_path: Path, monkeypatch: pytest.Mon
     ]
     assert [text.index(part) for part in order] == sorted(text.index(part) for part in order)
     lesson.write_text("# Chapter 5\n\n## 5.1 One\n\n$x^{$\n")
-    with pytest.raises(ValueError, match=r"lesson\.md: the formula"):
+    with pytest.raises(ValueError, match=r"lesson\.md, 5\.1: the formula"):
+        roadmap_pages(Links(modules(), {}))
+    lesson.write_text("# Chapter 5\n\n## 5.77 One\n\nText.\n")
+    with pytest.raises(ValueError, match=r"5\.77, which is no row"):
         roadmap_pages(Links(modules(), {}))
 
 

@@ -36,6 +36,7 @@ from groundup.core.errors import GroundupError
 from groundup.core.recipe import load_recipe, run_recipe
 from groundup.learn.content import all_labs
 from groundup.learn.exercises import EXERCISES
+from groundup.learn.projects import load_projects
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
@@ -215,6 +216,15 @@ def test_the_report_names_commands_that_exist(learner: Path, monkeypatch: pytest
     commands = [html.unescape(line).replace("yours.txt", "README.md") for line in found]
     assert {shlex.split(line)[1] for line in commands} >= {"chat", "serve", "generate", "eval"}
     assert [problem for line in commands if (problem := check(line))] == []
+
+
+@pytest.mark.row("L.7")
+def test_projects_take_own_data(learner: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The overrides that point each project at the learner's own files are keys of its recipe."""
+    monkeypatch.chdir(learner)
+    commands = [project.command_line(own=True) for project in load_projects() if project.recipes]
+    assert len(commands) > 8
+    assert [f"{line}: {problem}" for line in commands if (problem := check(line))] == []
 
 
 def test_what_is_wrong_is_found(learner: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
