@@ -183,8 +183,10 @@ class _Compare:
 
     def _curves(self) -> None:
         with ui.element("div").classes("st-row st-controls"):
-            stage = ui.select(self.stages, value=self.stage, on_change=lambda e: self._choose(stage=e.value)).props(
-                'outlined dense options-dense aria-label="Stage"').classes("st-small-choice")  # fmt: skip
+            stage = ui.select(
+                self.stages, value=self.stage, label="Stage", on_change=lambda event: self._choose(stage=event.value)
+            ).props("outlined dense options-dense")
+            stage.classes("st-small-choice")
             stage.set_visibility(len(self.stages) > 1)
             ui.toggle(
                 {"val_loss": "Validation", "loss": "Training"},

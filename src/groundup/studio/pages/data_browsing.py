@@ -64,8 +64,11 @@ class Browser:
                 reasons = self.stage.card.get("dropped")
                 known = {str(k): f"{k} ({v})" for k, v in reasons.items()} if isinstance(reasons, Mapping) else {}
                 self.reasons = ui.select(
-                    {"": "every reason", **known}, value="", on_change=lambda event: self._choose(reason=event.value or "")
-                ).props('outlined dense options-dense aria-label="Reason"')  # fmt: skip
+                    {"": "every reason", **known},
+                    value="",
+                    label="Reason",
+                    on_change=lambda event: self._choose(reason=event.value or ""),
+                ).props("outlined dense options-dense")
                 self.reasons.classes("st-search")
             self.status = ui.label().classes("st-note").props("role=status")
             self.place = ui.element("div")

@@ -110,8 +110,8 @@ class RunPage:
                 box.classes("st-quarter")
                 self.small[figure] = (box, drawn)
             with card() as self.other_card:
-                self.other_choice = ui.select([""], value="", on_change=self._redraw_other).props(
-                    'borderless dense options-dense aria-label="Another figure"'
+                self.other_choice = ui.select([""], value="", label="Another figure", on_change=self._redraw_other).props(
+                    "borderless dense options-dense"
                 ).classes("st-other-choice")  # fmt: skip
                 self.other = chart(lines({}, x_label=""), height="10rem", label="Another figure over steps")
             self.other_card.classes("st-quarter")
@@ -223,9 +223,13 @@ class RunPage:
         with ui.element("div").classes("st-card-head"):
             with ui.element("h2"):
                 ui.label("Loss")
-            self.stage_choice = ui.select(stages or [""], value=(stages or [""])[-1] if not stages else self._main(stages),
-                                          on_change=lambda event: self._choose(stage=event.value)).props(
-                'outlined dense options-dense aria-label="Stage"').classes("st-small-choice")  # fmt: skip
+            self.stage_choice = ui.select(
+                stages or [""],
+                value=self._main(stages) if stages else "",
+                label="Stage",
+                on_change=lambda event: self._choose(stage=event.value),
+            ).props("outlined dense options-dense")
+            self.stage_choice.classes("st-small-choice")
             self.stage_choice.set_visibility(len(stages) > 1)
         self.stage = self.stage_choice.value or ""
         with ui.element("div").classes("st-row st-controls"):
