@@ -110,12 +110,17 @@ def _(best, guess, lab, mo, np, optimizers, ravine):
         below="Dividing by something that is the same for both coordinates makes Adam momentum, which does not see the turn.",
         above="Is the best learning rate still among those tried?",
     )  # fmt: skip
+    aligned = lab.compare(
+        "adam_steps_at_0_degrees", steps["Adam"][0], band=(70, 95), unit="steps",
+        below="Is a height counted that was only passed for a moment?",
+        above="Without the corrections for averages that begin at zero, the first steps are far too long.",
+    )  # fmt: skip
     same = lab.compare(
         "momentum_at_45_degrees", steps["momentum"][3] / steps["momentum"][0], band=(0.97, 1.03), unit="times",
         below="Momentum adds up gradients, and sums turn with what is summed: only rounding may differ.",
         above="Momentum adds up gradients, and sums turn with what is summed: only rounding may differ.",
     )  # fmt: skip
-    mo.vstack([mo.md("## Run and compare"), figure, seen, same, mo.md(r"""
+    mo.vstack([mo.md("## Run and compare"), figure, seen, aligned, same, mo.md(r"""
         At $\theta = 0$ the two coordinates *are* the two curvatures. Dividing by $\sqrt{\hat s}$ makes both gradients one size, and the
         ravine is a round bowl: Adam does not notice whether $\kappa$ is 100 or 1,000. At 45° both coordinates have nearly the same
         gradients, from the steep direction; dividing both by the same number mends nothing. Adam's rule is one for the coordinates that

@@ -122,7 +122,7 @@ def _(guess, lab, log_probabilities, methods, mo, np, perplexity):
     right.set(yscale="log", xlabel="order n", ylabel="perplexity of held-out text", xticks=orders)
     right.legend(fontsize=8)
     seen = lab.compare(
-        "perplexity_of_5_words_add_one", ladder["add one"][-1], band=(2000, 9000), guess=guess,
+        "perplexity_of_5_words_add_one", ladder["add one"][-1], band=(2800, 6500), guess=guess,
         below="A smaller vocabulary, or a lower order asked where the higher has nothing: that is no longer add-one.",
         above="A larger vocabulary, or less text than the lab reads.",
     )  # fmt: skip
@@ -143,7 +143,7 @@ def _(guess, lab, log_probabilities, methods, mo, np, perplexity):
 
 @app.cell
 def _(lab, methods, mo):
-    method = lab.choose("Change the smoothing:", [name for name in methods if name != "none"])
+    method = lab.choose("Change the smoothing:", [name for name in reversed(methods) if name != "none"])
     mo.vstack([mo.md("## Change"), method])
     return (method,)
 
@@ -162,7 +162,12 @@ def _(lab, ladder, method, mo):
         below="More text, or text that repeats itself more, makes long contexts worth more.",
         above="Less text makes long contexts worth less. Do the probabilities after each context sum to one?",
     )  # fmt: skip
-    mo.vstack([changed, mo.md(
+    over_katz = lab.compare(
+        "kneser_ney_over_katz", ladder["modified Kneser-Ney"][-1] / ladder["Katz back-off"][-1], band=(0.7, 0.9),
+        below="Is the vocabulary the same for both, and do both sets of probabilities sum to one?",
+        above="Lower orders that count how often a word came give about 1: Kneser-Ney's count after how many different words.",
+    )  # fmt: skip
+    mo.vstack([changed, over_katz, mo.md(
         f"Perplexity by order: {', '.join(f'{p:,.0f}' for p in _row)}. What helps is to ask the shorter context where the longer one "
         "is silent. Kneser-Ney asks it better: not how often a word came, but after how many *different* words."
     )])  # fmt: skip

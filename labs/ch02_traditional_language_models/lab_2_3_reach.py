@@ -105,9 +105,9 @@ def _(gradient_sizes, guess, lab, mo, reach):
     mo.vstack([mo.md("## Run and compare"), figure, seen, simple, mo.md(r"""
         A matrix of numbers drawn evenly from $\pm 1/\sqrt{n}$ has a spectral radius of about $1/\sqrt{3} = 0.58$: that is the simple
         cell's factor per step, and $0.58^8 = 0.01$. An LSTM at bias 0 has gates half open, and is no better. At bias 1 the gate alone
-        keeps $\sigma(1) = 0.73$, and with the way through $h$ about 0.78: $0.78^{18} = 0.01$, from a gradient that grew a little at
-        first. The cell does not remember by itself. It *can*, where a gate is near 1; and it begins by remembering as far as its bias
-        says.
+        keeps $\sigma(1) = 0.73$ of the cell. With the way through $h$ it is about 0.78 a step at first, and 0.85 farther out, where only
+        the units that forget least are left. The cell does not remember by itself. It *can*, where a gate is near 1; and it begins by
+        remembering as far as its bias says.
     """)])  # fmt: skip
     return
 

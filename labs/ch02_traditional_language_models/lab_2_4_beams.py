@@ -137,6 +137,7 @@ def _(beams, best_of, found, guess, lab, log_probability, mo, pairs, right):
         _panel.set(xlabel="beams", ylabel=_what)
     panels[0].legend(fontsize=8, title="log-probability")
     _empty, _right = log_probability([[] for _ in pairs]), log_probability(right)
+    _worst = max(range(len(pairs)), key=lambda i: len(plain[3][3][i]) - len(plain[-1][3][i]))
     seen = lab.compare(
         "empty_likelier_than_right", 100 * sum(e > r for e, r in zip(_empty, _right, strict=True)) / len(pairs),
         band=(70, 100), guess=guess, unit="of 100",
@@ -159,7 +160,7 @@ def _(beams, best_of, found, guess, lab, log_probability, mo, pairs, right):
         they do not find it. Stahlberg and Byrne (2019) searched exactly: a good translation model of their day thought the empty
         translation the best for half of all sentences.
 
-        > {pairs[0].source} → 8 beams: *{plain[3][3][0]}* → 128 beams: *{plain[-1][3][0] or "(nothing)"}*
+        > {pairs[_worst].source} → with 8 beams: {plain[3][3][_worst]} → with 128: {plain[-1][3][_worst] or "(nothing at all)"}
     """)])  # fmt: skip
     return
 
