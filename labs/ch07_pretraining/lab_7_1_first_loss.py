@@ -22,7 +22,7 @@ def _(lab):
         "A decoder over 103 characters, untrained. What is its loss?", low=0, high=20, step=0.1, unit="nats a character"
     )
     last_guess = lab.predict(
-        "And after some 300 steps, half a megabyte read once in small batches?",
+        "And after some 400 steps of 512 characters each, half a minute?",
         low=0,
         high=5,
         step=0.05,
@@ -172,8 +172,8 @@ def _(curve, first_guess, lab, ladder, last_guess, mo, np, vocab_size):
             below="Is the held-out text in the counts?", above="Was less text counted?",
         ),
         mo.md(
-            "Counting takes a second, and at this size it still wins against the network. It stops there: a sixth character brings it next "
-            "to nothing, for it never sees the same past twice. The network goes on learning for as long as you let it."
+            "Counting takes a second, and at this size it still wins against the network. But it is near its end: most pasts of five "
+            "characters were seen once or never, so a sixth brings it little. The network goes on learning for as long as you let it."
         ),
     ])  # fmt: skip
     return

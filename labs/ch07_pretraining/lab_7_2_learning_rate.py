@@ -35,8 +35,8 @@ def _(lab):
 
             $$w \leftarrow w - \eta\,\frac{\hat m}{\sqrt{\hat v} + \epsilon}$$
 
-            with $\hat m$ and $\hat v$ the running means of the gradient and of its square. After $S$ steps a weight has travelled $\eta S$
-            at most.
+            with $\hat m$ and $\hat v$ the running means of the gradient and of its square. After $S$ steps a weight has
+            travelled about $\eta S$ at most.
             The weights begin at a standard deviation of 0.02. Untrained, the loss is $\ln 103 = 4.6$; knowing only how often each character
             occurs, it is 3.2; knowing one character back, 2.6 (lab 7.1).
             """
@@ -120,7 +120,7 @@ def _(adamw, high_guess, lab, low_guess, mo, RATES):
                 color="dimgray",
             )
         axes.set_xscale("log")
-        axes.set_ylim(2.3, 6)
+        axes.set_ylim(2.2, 4.9)
         axes.set_xlabel("peak learning rate")
         axes.set_ylabel("held-out loss after the steps,\nnats a character")
         axes.legend(loc="upper center", fontsize=8)

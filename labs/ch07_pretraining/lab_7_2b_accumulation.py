@@ -24,7 +24,7 @@ def _(lab):
         low=0, high=100, step=1, unit="% of its length",
     )  # fmt: skip
     memory_guess = lab.predict(
-        "A step of 32 windows of 256 tokens takes 390 MB. One window at a time, accumulated: how much?", low=10, high=400, step=5, unit="MB",
+        "A step of 32 windows of 256 tokens takes 390 MB. One window at a time, accumulated: how much?", low=10, high=400, log=True, unit="MB",
     )  # fmt: skip
     mo.vstack([
         mo.md(
@@ -40,7 +40,7 @@ def _(lab):
             $\frac{1}{M}\sum_m g_m$.
             That is the same only if all $N_m$ are. With texts of different lengths it gives each *text* the same say instead of each
             *character*.
-            Large trainers did it that way for years, until late in 2024.
+            Widely used trainers did it that way for years (Hugging Face, *Fixing Gradient Accumulation*, October 2024).
             """
         ),
         error_guess,

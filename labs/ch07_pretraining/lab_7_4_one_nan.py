@@ -264,10 +264,10 @@ def _(asked, lab, mo):
         lab.answered(
             "slow", asked,
             right="The running square holds the spike, so later steps follow its direction and are too small to repair it",
-            why="The momentum repeats the spike's direction for some ten steps ($\\beta_1 = 0.9$), at full size; the square forgets it "
-            "over some hundreds "
-            "only ($\\beta_2 = 0.95$ to $0.999$, and it is $10^8$ times too large). PaLM's authors went back a hundred steps and passed "
-            "over a few hundred batches, by hand, about twenty times (Chowdhery et al. 2022, section 5.1).",
+            why="The momentum repeats the spike's direction for some ten steps ($\\beta_1 = 0.9$), at up to half the usual size and all one "
+            "way; the root of the square, ten thousand times too large, halves every 27 steps ($\\beta_2 = 0.95$), so for hundreds of "
+            "steps nothing can be undone. PaLM's authors went back a hundred steps and passed over a few hundred batches, by hand, "
+            "about twenty times (Chowdhery et al. 2022, section 5.1).",
         ),
         lab.finish(),
     ])  # fmt: skip
