@@ -74,6 +74,9 @@ def _changed(runs: Path) -> None:
         report["description"] = ATTACK
         report["swaps"] = {"model.block.norm": own["use"]}
         report["stages"]["evaluation"]["figures"]["exhibits"] = exhibits
+        report["stages"]["evaluation"]["figures"]["samples"].insert(
+            0, {"prompt": ATTACK, "text": ATTACK, "verdict": ATTACK, "model": ATTACK}
+        )
         report["stages"]["base"]["figures"]["note"] = ATTACK
         report["stages"]["base"]["figures"]["tokens_per_second"] *= 2
 
@@ -180,7 +183,11 @@ def test_text_of_a_run_is_only_text(browser: Browser, runs_studio: StudioProcess
         page.get_by_alt_text("Digits").wait_for()
         page.get_by_role("button", name="base", exact=False).last.click()
         page.get_by_text("note", exact=True).wait_for()
-        assert page.get_by_text(ATTACK, exact=True).count() >= 4  # description, sample, cell, figure
+        # Description, a sample on the way (prompt and text), one of the evaluation (model, verdict, prompt, text), a cell, a figure.
+        assert page.get_by_text(ATTACK, exact=True).count() == 9
+        results = page.locator(".st-card", has=page.get_by_role("heading", name="Bits per byte: held-out text"))
+        names = results.locator(".st-reason-name").all_inner_texts()
+        assert names[:2] == ["base", "sft"] and "uniform" in names
         assert page.locator("img[src*=evil], script:text('alert(2)')").count() == 0
         assert page.get_by_role("link", name="Beside the built-in parts: small").is_visible()
 

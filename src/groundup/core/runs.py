@@ -11,7 +11,7 @@ from typing import Any
 from .artifact import read_json
 from .errors import ArtifactError, GroundupError
 from .recipe import REPORT, read_report
-from .tracking import METRICS
+from .tracking import EVENTS, METRICS
 
 RECIPE = "recipe.json"
 _LIVE_SECONDS = 30.0
@@ -50,7 +50,7 @@ def read_run(path: Path) -> Run:
     if not is_run(path):
         raise ArtifactError(f"{path} is not a run", hint="groundup runs lists the runs that exist")
     report = read_report(path) if (path / REPORT).is_file() else {}
-    records = [path / name for name in (METRICS, REPORT, RECIPE)]
+    records = [path / name for name in (METRICS, EVENTS, REPORT, RECIPE)]
     return Run(
         path=path,
         name=str(report.get("name") or read_json(path / RECIPE).get("name") or path.name),

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -13,16 +11,16 @@ from nicegui import ui
 
 from groundup.core.errors import GroundupError
 from groundup.core.run_figures import Curve, Over, is_number
-from groundup.evals.report.exhibits import picture
 from groundup.evals.report.page import PAGE
 from groundup.evals.report.reading import as_written, duration, flat, shown, words
 
 from ..app import Studio
 from ..frame import SERIES, card, chart, command_line, empty, facts, heading, style_sheet, working
-from ..plots import exhibit, lines, redraw
+from ..plots import lines, redraw
 from ..run_record import Record
 from ..run_summary import StageState, ago, headline, one_of, progress, samples, state_of, trouble
 from .roof import Roof
+from .run_results import Written, exhibits, how_good
 
 _LOOK_SECONDS = 2.0
 _SMALL = (
@@ -46,7 +44,6 @@ _SMOOTHED_POINTS = 20_000
 _SAMPLES = 6
 _MOST_SAMPLES = 60
 _MOST_FIGURES = 60
-_TABLE_ROWS = 40
 
 
 def add(studio: Studio) -> None:
@@ -122,6 +119,7 @@ class RunPage:
             ) as self.sample_card:
                 self.sample_place = ui.element("div").classes("st-samples")
                 self.earlier = ui.button("", on_click=self._more).props("flat no-caps color=primary").classes("st-more")
+            self.written = Written()
             self.swap_place = ui.element("div")
             self.trouble_place = ui.element("div")
             self.found_place = ui.element("div").classes("st-found")
@@ -359,11 +357,13 @@ class RunPage:
         self.found_place.clear()
         done = [s for s in self.record.stages if s.figures]
         self.found_place.set_visibility(bool(done))
+        self.written.show(self.record.report)
         if not done:
             return
         with self.found_place:
+            how_good(self.record.report)
             for stage in done:
-                self._exhibits(stage)
+                exhibits(stage)
             with card("All figures", note="Of every finished stage, as in report.json."):
                 for stage in done:
                     with ui.expansion(stage.name, caption=words(stage.type)).classes("st-expansion"):
@@ -376,79 +376,10 @@ class RunPage:
                         if len(pairs) > _MOST_FIGURES:
                             ui.label(f"and {len(pairs) - _MOST_FIGURES} more in report.json").classes("st-note")
 
-    def _exhibits(self, stage: StageState) -> None:
-        listed = stage.figures.get("exhibits")
-        for number, given in enumerate(listed if isinstance(listed, list) else []):
-            if not isinstance(given, Mapping):
-                continue
-            title = str(given.get("title", ""))
-            if given.get("exhibit") == "table":
-                with card(title, note=str(given.get("sentence", ""))):
-                    table(given)
-                continue
-            options = exhibit(given)
-            if options is None and given.get("kind") not in ("contours", "images"):
-                continue
-            with card(title, note=str(given.get("sentence", ""))) as box:
-                if options:
-                    rows = len(options["yAxis"].get("data", ())) if options["yAxis"].get("type") == "category" else 0
-                    chart(options, height=f"{max(16.0, 3 + 1.5 * rows):.1f}rem", label=title)
-                else:
-                    place = ui.element("div")
-                    ui.timer(0.05, partial(_picture, place, given, title, f"{stage.name} {number}"), once=True)
-            box.classes("st-half")
-
 
 _TOLD = ("exhibits", "history", "evaluations", "samples", "of_stages")
 """Figures that are shown elsewhere, or are long."""
-_COLOURS = {
-    "--ink": "#66726d",
-    "--line": "#8a969166",
-    "--first": SERIES[0],
-    "--second": SERIES[1],
-    "--quiet": "#8a9691",
-}
-"""The variables of the report's pictures, readable on light and dark."""
 _ICONS = {"done": "check_circle", "running": "pending", "stopped": "pause_circle", "waiting": "radio_button_unchecked"}
-
-
-def table(given: Mapping[str, Any]) -> None:
-    """A table of core/exhibits.py, which scrolls in its own box where it is wide."""
-    columns = [str(c) for c in given.get("columns") or ()]
-    rows = [row for row in given.get("rows") or () if isinstance(row, (list, tuple))]
-    with (
-        ui.element("div").classes("st-scroll").props("tabindex=0 role=region") as box,
-        ui.element("table").classes("st-table"),
-    ):
-        box.props["aria-label"] = str(given.get("title", "table"))
-        with ui.element("thead"), ui.element("tr"):
-            for column in columns:
-                with ui.element("th").props("scope=col"):
-                    ui.label(column)
-        with ui.element("tbody"):
-            for row in rows[:_TABLE_ROWS]:
-                with ui.element("tr"):
-                    for value in row:
-                        number = is_number(value) or value is None
-                        with ui.element("td").classes("st-number" if number else ""):
-                            ui.label(shown(value))
-    for note in given.get("notes") or ():
-        ui.label(str(note)).classes("st-note")
-    if len(rows) > _TABLE_ROWS:
-        ui.label(f"The first {_TABLE_ROWS} of {len(rows):,} rows; all are in report.json.").classes("st-note")
-
-
-async def _picture(place: ui.element, given: Mapping[str, Any], title: str, salt: str) -> None:
-    """Contours and images as the report draws them; as the source of an image, in which nothing can run."""
-    svg = await working(place, "Drawing …", picture, given, salt)
-    if not svg or place.is_deleted:
-        return
-    for variable, colour in _COLOURS.items():  # an image knows nothing of the page that it is on
-        svg = svg.replace(f"var({variable})", colour)
-    with place:
-        drawn = ui.element("img").classes("st-picture")
-        drawn.props["src"] = f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
-        drawn.props["alt"] = title
 
 
 def _made(kinds: Mapping[str, str], stage: StageState) -> str:
