@@ -10,6 +10,9 @@ import pytest
 
 from browsing import opened
 from conftest import StudioProcess
+from groundup.models.directory import save_model, seal_model
+from groundup.models.rnn import RecurrentConfig, RecurrentLM
+from groundup.tokenizers import BPETokenizer
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -58,10 +61,14 @@ def test_heads_are_shown_silenced_and_ranked(browser: Browser, studio: StudioPro
         page.get_by_text("Silence heads with the eye").wait_for()
         assert mean(page, "What each token costs") == before
         page.get_by_role("button", name="Rank all heads").click()
-        table = page.get_by_role("region", name="Heads by cost")
-        table.wait_for()
-        costs = [float(t) for t in table.locator("td.st-num").all_inner_texts()]
+        table = page.get_by_role("region", name="Heads in figures")
+        table.locator(".st-up, .st-down").first.wait_for()
+        costs = [float(t) for t in table.locator("td:nth-child(2)").all_inner_texts()]
         assert len(costs) == heads and costs == sorted(costs, reverse=True) and any(costs)
+        last = table.get_by_role("button").last
+        name = last.inner_text()
+        last.press("Enter")
+        page.get_by_role("heading", name=f"Head {name}").wait_for()
         page.screenshot(path=tmp_path / "attention.png", full_page=True)
 
 
@@ -100,3 +107,18 @@ def test_a_folder_that_is_no_model_is_said_to_be_none(browser: Browser, studio: 
         page.get_by_role("alert").get_by_text("holds no").or_(page.get_by_role("alert").get_by_text("no model")).or_(
             page.get_by_role("alert").get_by_text("is neither")
         ).first.wait_for()
+
+
+def test_layers_without_attention_are_said_to_have_none(
+    browser: Browser, studio: StudioProcess, tmp_path: Path
+) -> None:
+    tokenizer = BPETokenizer.load(studio.runs / "small" / "tokenizer")
+    config = RecurrentConfig(
+        vocab_size=tokenizer.vocab_size, hidden_size=16, num_hidden_layers=2, max_position_embeddings=128
+    )
+    save_model(RecurrentLM(config).initialise(0), tmp_path / "lstm", tokenizer=tokenizer)
+    seal_model(tmp_path / "lstm")
+    with opened(browser, f"{studio.url}/attention?model={tmp_path / 'lstm'}") as page:
+        page.get_by_text("No layer of this model has attention").wait_for()
+        assert mean(page, "What each token costs").endswith("nats a token")
+        assert not page.locator(".st-map-canvas").is_visible()

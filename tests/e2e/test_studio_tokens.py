@@ -77,6 +77,21 @@ def test_merges_are_stepped_through(browser: Browser, studio: StudioProcess) -> 
         page.get_by_text("Dashed: what merges next").wait_for()
 
 
+def test_a_token_is_picked_to_see_its_merges(browser: Browser, studio: StudioProcess) -> None:
+    with opened(browser, studio.url + "/tokens") as page:
+        page.get_by_text("Pick one to see its merges below").wait_for()
+        page.get_by_label("Text to cut").fill("import collections")
+        strip = page.get_by_role("listbox", name="Pieces by small / tokenizer")
+        strip.get_by_text("·", exact=False).first.wait_for()
+        page.wait_for_function(
+            "document.querySelector(`[aria-label='Pieces by small / tokenizer']`).textContent.endsWith('s')"
+        )
+        strip.get_by_role("option").first.click()
+        page.get_by_text("6 symbols. The bytes").wait_for()
+        strip.get_by_role("option").last.press("Enter")
+        page.get_by_text("12 symbols. The bytes").wait_for()
+
+
 def test_another_tokenizer_by_its_path_and_what_is_none(
     browser: Browser, studio: StudioProcess, tmp_path: Path
 ) -> None:

@@ -137,3 +137,17 @@ class Range(Element):
         if high is not None:
             self._props["max"] = high
         self.update()
+
+
+class PickTable(Element, component="pick_table.js"):
+    """A table whose rows can be picked by their first cell. Column: {name, number: right-aligned, bar: the cell is row's bar}; row: {cells,
+    bar: from -1 to 1, label: of its button}."""
+
+    def __init__(self, *, label: str, columns: Sequence[Mapping[str, Any]], on_pick: Callable[[int], Any]) -> None:
+        super().__init__()
+        self._props.update({"label": label, "columns": list(columns), "rows": []})
+        self.on("pick", lambda event: on_pick(int(event.args)))
+
+    def show(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        self._props["rows"] = list(rows)
+        self.update()

@@ -199,6 +199,17 @@ class Merges:
             text = unicodedata.normalize("NFC", text)
         return list(dict.fromkeys(split_text(self.vocabulary.rule, text)))
 
+    def piece_at(self, text: str, byte: int) -> str | None:
+        """The piece of `text` that the byte at that place is in; None behind the end."""
+        if self.vocabulary.nfc:
+            text = unicodedata.normalize("NFC", text)
+        at = 0
+        for piece in split_text(self.vocabulary.rule, text):
+            at += len(piece.encode())
+            if byte < at:
+                return piece
+        return None
+
     def steps(self, piece: str) -> list[Step]:
         """From bytes to tokens; the last step's ids are what the tokenizer gives. [] where a byte has no token."""
         tokens = self.vocabulary.tokens

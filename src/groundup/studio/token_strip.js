@@ -7,7 +7,7 @@ export default {
         <span v-for="(piece, i) in pieces" :key="i" role="option" :tabindex="i === at ? 0 : -1" :aria-selected="i === chosen"
           :aria-label="piece.n ? piece.t + ', ' + piece.n : piece.t" class="st-piece"
           :class="[piece.k || '', { 'st-on': i === active, 'st-chosen': i === chosen }]" :style="shade(i)"
-          @mouseenter="enter(i)" @focus="enter(i)" @blur="leave" @click="pick(i)">{{ piece.t }}</span>
+          @mouseenter="enter(i)" @focus="focused(i)" @blur="leave" @click="pick(i)">{{ piece.t }}</span>
       </div>
       <div class="st-readout" aria-live="polite"><template v-if="active >= 0 && pieces[active]"
         ><b class="st-readout-piece">{{ pieces[active].t.trimEnd() }}</b> {{ pieces[active].n }}</template
@@ -43,7 +43,7 @@ export default {
       const piece = this.pieces[i];
       if (this.rows && this.active >= 0) {
         const weight = this.rows[this.active * this.pieces.length + i] / 255;
-        return { background: `rgb(var(--st-heat) / ${Math.sqrt(weight) * 0.75})` };
+        return { background: `rgb(var(--st-heat) / calc(var(--st-strong) * ${Math.sqrt(weight).toFixed(3)}))` };
       }
       return piece.c ? { background: piece.c } : {};
     },
@@ -54,6 +54,10 @@ export default {
     enter(i) {
       this.active = i;
       this.tell(i);
+    },
+    focused(i) {
+      this.at = i;
+      this.enter(i);
     },
     leave() {
       this.active = -1;

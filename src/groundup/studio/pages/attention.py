@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from nicegui import ui
 from numpy.typing import NDArray
 
-from groundup.core.errors import GroundupError
+from groundup.core.errors import GroundupError, ModelError
 
 from ..app import Studio
 from ..choosing import choose_model
 from ..frame import card, empty, error_box, facts, heading, working
 from ..head_figures import HeadFigures, Reading, read_text
 from ..inspectors import OpenInspectors
-from ..pieces import AttentionMap, TokenStrip, use_pieces
+from ..pieces import AttentionMap, PickTable, TokenStrip, use_pieces
 from ..token_pieces import clean
 
 EXAMPLES = {
@@ -40,7 +41,14 @@ _MEASURES = (
     ("induction", "Behind earlier copies (induction)", "%"),
 )
 
+_COLUMNS = (
+    {"name": "Head"}, {"name": "Nats a token", "number": True}, {"name": "", "bar": True}, {"name": "Entropy, bits", "number": True},
+    {"name": "Looks back", "number": True}, {"name": "Token before", "number": True}, {"name": "Induction", "number": True},
+    {"name": "First token", "number": True}, {"name": "Mostly"},
+)  # fmt: skip
+
 Head = tuple[int, int]
+T = TypeVar("T")
 
 
 def add(studio: Studio) -> None:
@@ -79,6 +87,8 @@ class _Page:
         self.silent: set[Head] = set()
         self.maps: dict[Head, ui.element] = {}
         self.switches: dict[Head, ui.button] = {}
+        self.costs: dict[Head, float] = {}
+        self.order: list[Head] = []
         self.turn = 0
 
     def build(self) -> None:
@@ -121,8 +131,8 @@ class _Page:
             )
 
     def _head_card(self) -> None:
-        with card() as box:
-            box.classes("st-seven")
+        with card() as self.head_box:
+            self.head_box.classes("st-seven")
             with ui.element("h2"):
                 self.head_title = ui.label("Head")
             self.map = AttentionMap(group=_GROUP)
@@ -155,11 +165,9 @@ class _Page:
             self.silenced.set_visibility(False)
 
     def _rank_card(self) -> None:
-        with card(
-            "Which heads matter",
-            note="Each head silenced alone (zero ablation): how much dearer the text becomes without it.",
-        ):
-            with ui.element("div").classes("st-row"):
+        with card("Which heads matter", note="Each head silenced alone (zero ablation): how much dearer the text becomes without it. "
+                  "Previous-token and induction scores after Olsson et al. 2022, over this text.") as self.rank_box:  # fmt: skip
+            with ui.element("div").classes("st-row").style("margin-bottom: .5rem"):
                 self.rank_button = ui.button("Rank all heads by what they cost", on_click=self.rank, color=None).props(
                     "outline color=primary no-caps"
                 )
@@ -169,20 +177,21 @@ class _Page:
                     .style("max-width: 20rem")
                 )
                 self.progress.set_visibility(False)
-            self.ranking = ui.element("div").style("margin-top: .6rem")
+            self.table = PickTable(
+                label="Heads in figures", columns=_COLUMNS, on_pick=lambda i: self.show_head(self.order[i])
+            )
 
     async def read(self) -> None:
         """The text through the model, with every head at work; what was typed meanwhile wins."""
         self.turn += 1
         turn, text = self.turn, clean(self.text.value or "")
-        first = self.reading is None
 
         def work() -> tuple[tuple[int, ...], Reading | None]:
             inspector = self.inspectors.get(self.path)
             return inspector.heads, read_text(inspector, text)
 
-        if first:
-            done = await working(self.state, "Opening the model", work)
+        if self.reading is None:
+            done = await working(self.state, "Opening the model", told_errors(work))
         else:
             done = await self._quietly(work)
         if turn != self.turn or done is None or self.body.is_deleted:
@@ -194,21 +203,23 @@ class _Page:
                 ui.label("Two tokens or more are needed for one to look at another.").classes("st-note")
             return
         self.reading = reading
-        self.ranking.clear()
+        self.costs = {}
         self.body.set_visibility(True)
-        self._draw_grid()
-        able = [(layer, 0) for layer, count in enumerate(self.heads) if count]
-        if able:
+        for part in (self.head_box, self.rank_box):
+            part.set_visibility(any(self.heads))
+        self._draw_losses()
+        if any(self.heads):
             still = self.open_head is not None and self.open_head[1] < self.heads[self.open_head[0]]
             self.show_head(self.open_head if still and self.open_head else self._striking())
-        self._draw_losses()
+            self._draw_table()
+        await self._draw_grid(turn)
         if self.silent:
             await self.compare()
 
-    async def _quietly(self, work: Any) -> Any:
+    async def _quietly(self, work: Callable[[], T]) -> T | None:
         """In a thread, without a word where it goes well: the page stays as it is until there is something new."""
         try:
-            return await asyncio.to_thread(work)
+            return await asyncio.to_thread(told_errors(work))
         except (GroundupError, OSError) as error:
             if not self.body.is_deleted:
                 self.state.clear()
@@ -225,26 +236,29 @@ class _Page:
                 best = max(best, (max(f.induction or 0.0, f.previous_token), (layer, head)))
         return best[1]
 
-    def _draw_grid(self) -> None:
-        assert self.reading is not None
+    async def _draw_grid(self, turn: int) -> None:
+        """Layer by layer, so that other pages are served in between."""
         self.grid.clear()
         self.maps, self.switches = {}, {}
-        with self.grid:
-            if not any(self.heads):
+        if not any(self.heads):
+            with self.grid:
                 empty(
                     "No layer of this model has attention that can be looked into: its layers are recurrent, or parts of your own."
                 )
+            return
+        with self.grid:
+            layers = ui.element("div").classes("st-layers")
+        for layer, count in enumerate(self.heads):
+            with layers:
+                ui.label(f"L{layer + 1}").classes("st-layer-name").props(f'title="Layer {layer + 1}"')
+                with ui.element("div").classes("st-layer"):
+                    if count == 0:
+                        ui.label("no attention to look into: a recurrence, or a part of your own").classes("st-note")
+                    for head in range(count):
+                        self._draw_head((layer, head))
+            await asyncio.sleep(0)
+            if turn != self.turn or self.body.is_deleted:
                 return
-            with ui.element("div").classes("st-layers"):
-                for layer, count in enumerate(self.heads):
-                    ui.label(f"L{layer + 1}").classes("st-layer-name").props(f'title="Layer {layer + 1}"')
-                    with ui.element("div").classes("st-layer"):
-                        if count == 0:
-                            ui.label("no attention to look into: a recurrence, or a part of your own").classes(
-                                "st-note"
-                            )
-                        for head in range(count):
-                            self._draw_head((layer, head))
 
     def _draw_head(self, head: Head) -> None:
         assert self.reading is not None
@@ -315,7 +329,7 @@ class _Page:
         told: list[dict[str, Any]] = [{"t": reading.shown[0], "n": "the first token: nothing comes before it"}]
         for text, loss in zip(reading.shown[1:], reading.losses.tolist(), strict=True):
             told.append({
-                "t": text, "n": f"{loss:.2f} nats · it was given {probability(loss)}", "c": f"rgb(var(--st-worse) / {0.7 * loss / most:.3f})",
+                "t": text, "n": f"{loss:.2f} nats · it was given {probability(loss)}", "c": shade("--st-worse", loss / most),
             })  # fmt: skip
         self.loss_strip.show(told)
 
@@ -361,7 +375,7 @@ class _Page:
                 {
                     "t": text,
                     "n": f"{by:+.2f} nats, now {now:.2f}",
-                    "c": f"rgb(var({colour}) / {0.7 * abs(by) / most:.3f})",
+                    "c": shade(colour, abs(by) / most),
                 }
             )
         self.change_strip.show(told)
@@ -370,56 +384,65 @@ class _Page:
         reading = self.reading
         if reading is None or not any(self.heads):
             return
-        heads = [(layer, head) for layer, count in enumerate(self.heads) for head in range(count)]
         self.rank_button.disable()
         self.progress.set_visibility(True)
         costs: dict[Head, float] = {}
-        for done, head in enumerate(heads):
-            after = await self._quietly(lambda h=head: self.inspectors.get(self.path).losses(reading.text, without=[h]))
-            if self.body.is_deleted or not self.body.client.has_socket_connection:
-                return
-            if after is None or reading is not self.reading:
-                costs = {}
-                break
-            costs[head] = float(after.mean()) - reading.loss
-            self.progress.value = (done + 1) / len(heads)
-        self.progress.set_visibility(False)
-        self.rank_button.enable()
-        self._draw_ranking(costs)
+        try:
+            heads = self._all_heads()
+            for done, head in enumerate(heads, 1):
+                after = await self._quietly(partial(self._cost, reading.text, head))
+                if self.body.is_deleted or after is None or reading is not self.reading:
+                    return
+                costs[head] = after - reading.loss
+                self.progress.value = done / len(heads)
+            self.costs = costs
+            self._draw_table()
+        finally:
+            if not self.body.is_deleted:
+                self.progress.set_visibility(False)
+                self.rank_button.enable()
 
-    def _draw_ranking(self, costs: dict[Head, float]) -> None:
-        self.ranking.clear()
-        reading = self.reading
-        if not costs or reading is None:
-            return
-        most = max(max(map(abs, costs.values())), 1e-9)
-        with (
-            self.ranking,
-            ui.element("div").classes("st-scroll").props('tabindex=0 role=region aria-label="Heads by cost"'),
-            ui.element("table").classes("st-table"),
-        ):
-            with ui.element("tr"):
-                for name in ("Head", "Nats a token", "", "Mostly"):
-                    with ui.element("th").classes("st-num" if name == "Nats a token" else "").props("scope=col"):
-                        ui.label(name)
-            for head in sorted(costs, key=lambda h: -costs[h]):
-                self._draw_rank(head, costs[head], most, reading.figures[head[0]][head[1]])
+    def _cost(self, text: str, head: Head) -> float:
+        return float(self.inspectors.get(self.path).losses(text, without=[head]).mean())
 
-    def _draw_rank(self, head: Head, cost: float, most: float, figures: HeadFigures) -> None:
-        with ui.element("tr"):
-            with ui.element("td"):
-                ui.button(name_of(head), on_click=partial(self.show_head, head), color=None).props(
-                    f'flat dense no-caps color=primary size=sm aria-label="Show head {name_of(head)}"'
-                )
-            with ui.element("td").classes("st-num"):
-                ui.label(f"{cost:+.4f}")
-            with ui.element("td").classes("st-bar-cell").props("aria-hidden=true"):
-                colour = "--st-worse" if cost > 0 else "--st-better"
-                ui.element("div").classes("st-fill").style(
-                    f"width: {100 * abs(cost) / most:.1f}%; background: rgb(var({colour}))"
-                )
-            with ui.element("td"):
-                ui.label(figures.kind or "nothing stands out")
+    def _all_heads(self) -> list[Head]:
+        return [(layer, head) for layer, count in enumerate(self.heads) for head in range(count)]
+
+    def _draw_table(self) -> None:
+        """All heads in figures: the dearest first where that is known, else by layer."""
+        reading, costs = self.reading, self.costs
+        assert reading is not None
+        self.order = sorted(self._all_heads(), key=lambda head: -costs.get(head, 0.0))
+        most = max((abs(cost) for cost in costs.values()), default=0.0) or 1.0
+        rows = []
+        for head in self.order:
+            f = reading.figures[head[0]][head[1]]
+            induction = "–" if f.induction is None else f"{100 * f.induction:.0f} %"
+            cost = costs.get(head)
+            rows.append({
+                "cells": [name_of(head), "–" if cost is None else f"{cost:+.4f}", "", f"{f.entropy_bits:.2f}", f"{f.distance_tokens:.1f}",
+                          f"{100 * f.previous_token:.0f} %", induction, f"{100 * f.first_token:.0f} %", f.kind or "–"],
+                "bar": 0 if cost is None else cost / most,
+                "label": f"Show head {name_of(head)}",
+            })  # fmt: skip
+        self.table.show(rows)
+
+
+def told_errors(work: Callable[[], T]) -> Callable[[], T]:
+    """`work`, with whatever a part of the user's own raises turned into an error that the page tells."""
+
+    def told() -> T:
+        try:
+            return work()
+        except (GroundupError, OSError):
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"the model failed on this text: {type(error).__name__}: {error}",
+                hint="groundup doctor; then try the part alone",
+            ) from error
+
+    return told
 
 
 def measures(figures: HeadFigures) -> list[tuple[str, str]]:
@@ -436,6 +459,11 @@ def measures(figures: HeadFigures) -> list[tuple[str, str]]:
 
 def spoken(figures: HeadFigures) -> str:
     return ", ".join(f"{name} {value}" for name, value in measures(figures))
+
+
+def shade(colour: str, share: float) -> str:
+    """A colour of pieces.css, as strong as the share; the letters on it stay readable in light and dark."""
+    return f"rgb(var({colour}) / calc(var(--st-strong) * {share:.3f}))"
 
 
 def probability(loss: float) -> str:

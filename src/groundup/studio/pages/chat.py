@@ -87,7 +87,8 @@ def _converse(paths: list[str], services: list[Service], told: list[str]) -> Non
     with ui.element("div").classes("st-chat"):
         with ui.element("div").classes("st-chats" if others else "st-chats st-alone"):
             for path, chat, facts in zip(paths, chats, told, strict=True):
-                with ui.element("section").props(f'aria-label="{name_of(path)}"'):
+                with ui.element("section") as side:
+                    side._props["aria-label"] = name_of(path)
                     with ui.element("div").classes("st-chat-name"):
                         ui.label(name_of(path)).classes("st-chat-title")
                         ui.label(facts).classes("st-note").style("margin: 0")
@@ -101,7 +102,7 @@ def _converse(paths: list[str], services: list[Service], told: list[str]) -> Non
 
 def name_of(path: str) -> str:
     """Run and stage, as people call a model."""
-    return " / ".join(Path(path).resolve().parts[-2:]).replace('"', "'")
+    return " / ".join(Path(path).resolve().parts[-2:])
 
 
 def told_of(path: Path, service: Service) -> str:

@@ -417,7 +417,7 @@ class _Page:
             {
                 "t": c.shown,
                 "n": _percent(math.exp(c.logprob)),
-                "c": f"rgb(var(--st-worse) / {min(0.7, -c.logprob / 8):.3f})",
+                "c": f"rgb(var(--st-worse) / calc(var(--st-strong) * {min(1.0, -c.logprob / 6):.3f}))",
             }
             for c in candidates
         ]

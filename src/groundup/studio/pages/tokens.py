@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from nicegui import ui
 
 from groundup.core.errors import GroundupError
 from groundup.core.protocols import Tokenizer
+from groundup.tokenizers.bpe import BPETokenizer
 
 from ..app import Studio
 from ..frame import card, command_line, empty, error_box, heading
-from ..pieces import Range, TokenStrip, coloured, left_out, use_pieces
+from ..pieces import POINT, Range, TokenStrip, coloured, left_out, use_pieces
 from ..token_pieces import (
     BUILT_IN,
     MOST_CHARACTERS,
     Cut,
     Merges,
+    Piece,
     Step,
     clean,
     cut,
@@ -106,7 +110,8 @@ class _Page:
             self.stepper = _Stepper(self)
             self.stepper.build()
         self.line = ui.element("div")
-        self.draw({key: cut_built_in(key, self.text.value) for key in _BUILT_IN_AT_FIRST})
+        # A pattern takes up to a tenth of a second to compile, characters none.
+        self.draw({_BUILT_IN_AT_FIRST[0]: cut_built_in(_BUILT_IN_AT_FIRST[0], self.text.value)})
 
     async def find(self, path: str) -> None:
         """Tokenizers of the runs, and the one that the address names."""
@@ -116,8 +121,8 @@ class _Page:
         self.names = {**found, **self.names}
         first = [path] if path else list(found)[:_RUNS_AT_FIRST]
         self.choice.set_options(self.names, value=[*first, *self.choice.value])
-        if not found:
-            await self.stepper.offer()
+        if not first:
+            await self.chosen()
 
     async def add_path(self) -> None:
         path = self.path.value.strip()
@@ -162,6 +167,13 @@ class _Page:
         self.draw(made)
         await self.stepper.text_changed()
 
+    def picked(self, key: str, piece: Piece) -> None:
+        """A token was picked: its merges."""
+        merges = self.merges.get(key)
+        found = merges.piece_at(clean(self.text.value or ""), piece.start_byte) if merges is not None else None
+        if found is not None:
+            self.stepper.choose(key, found)
+
     def draw(self, made: Mapping[str, Cut | Exception]) -> None:
         for key in list(self.cards):
             if key not in made:
@@ -169,7 +181,9 @@ class _Page:
         for place, (key, result) in enumerate(made.items()):
             if key not in self.cards:
                 with self.place:
-                    self.cards[key] = _Card(key, self.names.get(key, key), self.open.get(key))
+                    self.cards[key] = _Card(
+                        key, self.names.get(key, key), self.open.get(key), partial(self.picked, key)
+                    )
             self.cards[key].box.move(target_index=place)
             self.cards[key].show(result)
         self._draw_counts(made)
@@ -213,12 +227,18 @@ def _cell(text: str, *, number: bool = False) -> None:
 class _Card:
     """One tokenizer's pieces."""
 
-    def __init__(self, key: str, name: str, tokenizer: Tokenizer | None) -> None:
+    def __init__(self, key: str, name: str, tokenizer: Tokenizer | None, on_pick: Callable[[Piece], Any]) -> None:
+        self.pieces: Sequence[Piece] = ()
         with card(name) as self.box:
             self.box.classes("st-half")
             note = BUILT_IN[key][0] if key in BUILT_IN else f"{tokenizer.vocab_size:,} ids" if tokenizer else ""
             self.kind = ui.label(note).classes("st-note")
-            self.strip = TokenStrip(label=f"Pieces by {name}")
+            merges = isinstance(tokenizer, BPETokenizer)
+            self.strip = TokenStrip(
+                label=f"Pieces by {name}",
+                hint=POINT + (" Pick one to see its merges below." if merges else ""),
+                on_pick=(lambda i: on_pick(self.pieces[i])) if merges else None,
+            )
             self.rest = ui.label("").classes("st-note")
             self.trouble = ui.element("div")
 
@@ -230,6 +250,7 @@ class _Card:
             with self.trouble:
                 error_box(result)
             return
+        self.pieces = result.pieces
         self.strip.show(coloured(result))
         self.rest.text = left_out(result)
         self.rest.set_visibility(bool(self.rest.text))
@@ -247,7 +268,7 @@ class _Stepper:
             self.which = ui.select({}, label="Tokenizer", on_change=self.text_changed).props(
                 "outlined dense options-dense"
             )
-            self.piece = ui.select([], label="Piece of the text", on_change=self.take).props(
+            self.piece = ui.select({}, label="Piece of the text", on_change=self.take).props(
                 "outlined dense options-dense"
             )
             self.own = ui.input("Or any word", on_change=self.take).props(
@@ -312,6 +333,15 @@ class _Stepper:
         self.piece.set_options(
             {p: visible(p).replace("\n", "") for p in pieces}, value=before if before in pieces else longest
         )
+        self.take()
+
+    def choose(self, key: str, piece: str) -> None:
+        """Show this piece of that tokenizer."""
+        self.own.value = ""
+        if self.which.value != key:
+            self.which.value = key
+        options = dict(self.piece.options)
+        self.piece.set_options({**options, piece: options.get(piece, visible(piece).replace("\n", ""))}, value=piece)
         self.take()
 
     def take(self) -> None:

@@ -151,6 +151,14 @@ def test_a_whole_piece_is_said_to_be_one() -> None:
     assert plain is not None and plain.steps("abc")[-1].ids == (0, 4)
 
 
+def test_the_piece_at_a_byte_is_found(bpe: BPETokenizer) -> None:
+    merges = merges_of(bpe)
+    assert merges is not None
+    text = "the café 日本"
+    assert [merges.piece_at(text, i) for i in (0, 2, 3, 8, 9, 15)] == ["the", "the", " café", " café", " 日本", " 日本"]
+    assert merges.piece_at(text, 16) is None
+
+
 def test_other_tokenizers_have_pieces_but_no_merges() -> None:
     characters = CharTokenizer.train(["abc "])
     assert [p.shown for p in cut(characters, "a b").pieces] == ["a", "·", "b"]
