@@ -15,6 +15,8 @@ _PIECES = re.compile(
     r"|(?P<inline>(?<![\\$\w])\$(?P<said>[^\s$](?:[^$]{0,400}?[^\s$\\])?)\$(?![\d$]))",
     re.S | re.M,
 )
+_LONG = 32
+"""Characters of LaTeX from which on a formula in a line may be wider than a phone: it scrolls by itself."""
 # What Markdown would read as its own marks, inside MathML.
 _MARKS = str.maketrans({c: f"&#{ord(c)};" for c in "*_[]`|~^\\"})
 
@@ -57,6 +59,9 @@ def draw_mathematics(text: str) -> str:
     def drawn(match: re.Match[str]) -> str:
         if match["display"]:
             return as_mathml(match["shown"], display=True)
-        return as_mathml(match["said"], display=False) if match["inline"] else match[0]
+        if not match["inline"]:
+            return match[0]
+        formula = as_mathml(match["said"], display=False)
+        return f'<span class="long-formula">{formula}</span>' if len(match["said"]) > _LONG else formula
 
     return _PIECES.sub(drawn, text)
