@@ -9,7 +9,7 @@ app = marimo.App(width="medium", app_title="Lab 0.2")
 def _():
     from groundup.learn.lab import Lab
 
-    lab = Lab("0.2", title="The best step is not the smallest", seconds=3)
+    lab = Lab("0.2", title="The best step is not the smallest", seconds=5)
     lab.header()
     return (lab,)
 

@@ -9,7 +9,7 @@ app = marimo.App(width="medium", app_title="Lab 0.6")
 def _():
     from groundup.learn.lab import Lab
 
-    lab = Lab("0.6", title="k-means and luck", seconds=4)
+    lab = Lab("0.6", title="k-means and luck", seconds=5)
     lab.header()
     return (lab,)
 

@@ -9,7 +9,7 @@ app = marimo.App(width="medium", app_title="Lab 1.2")
 def _():
     from groundup.learn.lab import Lab
 
-    lab = Lab("1.2", title="The loss before any learning", seconds=6)
+    lab = Lab("1.2", title="The loss before any learning", seconds=8)
     lab.header()
     return (lab,)
 

@@ -9,7 +9,7 @@ app = marimo.App(width="medium", app_title="Lab 1.6")
 def _():
     from groundup.learn.lab import Lab
 
-    lab = Lab("1.6", title="Steps that are lost", seconds=8)
+    lab = Lab("1.6", title="Steps that are lost", seconds=10)
     lab.header()
     return (lab,)
 

@@ -61,6 +61,7 @@ def _(guess, lab):
         "tokenizer.algorithm=word", "tokenizer.marks_apart=true", "tokenizer.vocab_size=1000", "model.hidden_size=96",
         "translator.objective.bucket_tokens=512", "translator.num_steps=200", "translator.num_epochs=null",
         "translator.budget_seconds=null", "translator.evaluations=1", "translator.precision.dtype=float32",
+        "translator.precision.threads=1",
     )  # fmt: skip
     _recipe = only_stage(
         load_recipe(labs_folder().parent / "recipes/translate.yaml", STAGES, overrides=_settings), "translator"
