@@ -73,13 +73,24 @@ def test_two_models_get_the_same_message(browser: Browser, studio: StudioProcess
         page.screenshot(path=tmp_path / "beside.png")
 
 
-def test_a_third_model_is_opened_when_two_are(browser: Browser, studio: StudioProcess) -> None:
-    for name in ("model", "base", "sft"):
-        with opened(browser, f"{studio.url}/chat?model={studio.runs / 'small' / name}") as page:
-            page.locator(".gu-box textarea").wait_for()
-            short(page, 3)
-            ask(page, "x = 1")
-            page.get_by_text("tokens/s").wait_for()
+def test_a_conversation_goes_on_after_other_tabs_opened_other_models(browser: Browser, studio: StudioProcess) -> None:
+    def address(name: str) -> str:
+        return f"{studio.url}/chat?model={studio.runs / 'small' / name}"
+
+    with opened(browser, address("sft")) as first:
+        first.locator(".gu-box textarea").wait_for()
+        short(first, 3)
+        ask(first, "x = 1")
+        first.get_by_text("tokens/s").wait_for()
+        for name in ("model", "base"):  # only two are kept open
+            with opened(browser, address(name)) as page:
+                page.locator(".gu-box textarea").wait_for()
+                short(page, 3)
+                ask(page, "x = 1")
+                page.get_by_text("tokens/s").wait_for()
+        ask(first, "y = 2")
+        first.get_by_text("tokens/s").nth(1).wait_for()
+        assert first.get_by_role("alert").count() == 0
 
 
 def test_what_is_no_model_is_said_and_a_phone_has_room(browser: Browser, studio: StudioProcess, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -62,8 +62,10 @@ def _shipped(name: str) -> str:
 class Chat:
     """The conversation of one open tab, with whichever model `service` is over."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, *, again: Callable[[], Awaitable[Service]] | None = None) -> None:
+        """again: gives the service anew before each message, where it may have been closed since the last."""
         self.service = service
+        self.again = again
         able = service.generator.capabilities
         self.chats = "chat" in able.abilities
         self.context = able.max_context_tokens
@@ -216,6 +218,8 @@ class Chat:
                 temperature=float(self.temperature.value),
             ),
         )
+        if self.again is not None:
+            self.service = await self.again()
         self.stream = self.service.bridge.open([request])
         if self.stopped:
             self.stream.cancel()

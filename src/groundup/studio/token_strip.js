@@ -1,5 +1,6 @@
 // A text as its tokens: one stop of the Tab key, arrows move inside, Enter picks. Everything is put on the page as text.
-// With `weights` (rows of T bytes, base64) pointing at a token shades the others by its row.
+// With `weights` (rows of T bytes, base64) pointing at a token shades the others by its row, the most of it
+// deepest.
 export default {
   template: `
     <div class="st-strip-box">
@@ -22,6 +23,10 @@ export default {
     rows() {
       return this.weights ? Uint8Array.from(atob(this.weights), (c) => c.charCodeAt(0)) : null;
     },
+    most() {
+      const size = this.pieces.length;
+      return this.rows && this.active >= 0 ? Math.max(1, ...this.rows.subarray(this.active * size, (this.active + 1) * size)) : 1;
+    },
   },
   watch: {
     pieces() {
@@ -42,7 +47,7 @@ export default {
     shade(i) {
       const piece = this.pieces[i];
       if (this.rows && this.active >= 0) {
-        const weight = this.rows[this.active * this.pieces.length + i] / 255;
+        const weight = this.rows[this.active * this.pieces.length + i] / this.most;
         return { background: `rgb(var(--st-heat) / calc(var(--st-strong) * ${Math.sqrt(weight).toFixed(3)}))` };
       }
       return piece.c ? { background: piece.c } : {};

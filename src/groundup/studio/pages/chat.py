@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -57,7 +58,7 @@ def add(studio: Studio) -> None:
             return
         place.clear()
         with place:
-            _converse(paths, services, told)
+            _converse(studio, paths, services, told)
 
 
 async def _choose_beside(studio: Studio, chosen: str, given: str) -> str | None:
@@ -79,8 +80,12 @@ async def _choose_beside(studio: Studio, chosen: str, given: str) -> str | None:
     return value or None
 
 
-def _converse(paths: list[str], services: list[Service], told: list[str]) -> None:
-    chats = [Chat(service) for service in services]
+def _converse(studio: Studio, paths: list[str], services: list[Service], told: list[str]) -> None:
+    # Other tabs open other models, and only so many stay open.
+    chats = [
+        Chat(service, again=partial(studio.models.get, Path(path)))
+        for path, service in zip(paths, services, strict=True)
+    ]
     lead, *others = chats
     with ui.element("div").classes("st-chat-bar"):
         lead.tools()

@@ -211,18 +211,13 @@ class _Page:
         if self.branches is None:
             self.state.clear()
             with self.state:
-                note = ui.label("Opening the model").classes("st-working").props("role=status")
-            try:
-                generator = await self._generator()
-            except (GroundupError, OSError) as error:
-                self._say(error)
-                return
-            if not note.is_deleted:
-                note.delete()
-            done = await working(self.state, "Asking the model", first)
-        else:
+                ui.label("Opening the model").classes("st-working").props("role=status")
+        try:
             generator = await self._generator()
-            done = await self._quietly(first)
+        except (GroundupError, OSError) as error:
+            self._say(error)
+            return
+        done = await self._quietly(first)
         if done is None or turn != self.turn or self.body.is_deleted:
             return
         why, self.tokenizer, branches, told = done

@@ -132,7 +132,7 @@ class _Page:
         self.trouble.clear()
         try:
             await self._opened(key)
-        except (GroundupError, OSError) as error:
+        except (GroundupError, OSError, ValueError) as error:
             with self.trouble:
                 error_box(error)
             return
@@ -160,7 +160,7 @@ class _Page:
                     made[key] = await asyncio.to_thread(cut_built_in, key, text)
                 else:
                     made[key] = await asyncio.to_thread(cut, await self._opened(key), text)
-            except (GroundupError, OSError) as error:
+            except (GroundupError, OSError, ValueError) as error:
                 made[key] = error
             if turn != self.turn or self.place.is_deleted:
                 return
