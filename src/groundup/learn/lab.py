@@ -83,7 +83,7 @@ class Lab:
             raise ConfigError(f"a prediction needs {'0 < ' if log else ''}low < high, not {low} and {high}")
         step = step or (high - low) / 100
         points = _ratios(low, high) if log else None
-        middle = points[len(points) // 2] if points else round(low + (high - low) // (2 * step) * step, 9)
+        middle = points[len(points) // 2] if points else round(low + round((high - low) / (2 * step)) * step, 9)
         way: dict[str, Any] = {"steps": points} if points else {"start": low, "stop": high, "step": step}
         slider = mo.ui.slider(**way, value=middle, show_value=True, full_width=True,
                               label=f"{question}{f' ({unit})' if unit else ''}")  # fmt: skip

@@ -1,0 +1,78 @@
+"""What a lab is made with: predictions, figures beside their bands, questions; without a page."""
+
+from __future__ import annotations
+
+import html
+from itertools import pairwise
+
+import pytest
+
+from groundup.core.errors import ConfigError
+from groundup.learn.lab import BUDGET, HEADLESS, Lab
+
+pytestmark = pytest.mark.row("L.4")
+
+
+@pytest.fixture
+def lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
+    monkeypatch.setenv(HEADLESS, "1")
+    return Lab("9.9", title="A lab", seconds=20)
+
+
+def words_of(callout: object) -> str:
+    """What marimo's callout says: its page's text is JSON in an attribute."""
+    return html.unescape(callout.text).encode("ascii").decode("unicode_escape")  # type: ignore[attr-defined]
+
+
+def slider_of(form: object) -> object:
+    return form.element  # type: ignore[attr-defined]
+
+
+def test_a_prediction_is_its_middle_where_nobody_predicts(lab: Lab) -> None:
+    assert lab.predict("how many?", low=0, high=20, step=0.1).value == 10.0
+    assert lab.predict("how many?", low=-12, high=2, step=0.1).value == -5.0
+
+
+def test_a_logarithmic_prediction_moves_by_ratios(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert lab.predict("how many?", low=10, high=100_000, log=True).value == 1000
+    monkeypatch.delenv(HEADLESS)
+    steps = slider_of(lab.predict("how many?", low=1, high=1000, log=True)).steps  # type: ignore[attr-defined]
+    assert steps[0] == 1 and steps[-1] == 1000 and steps == sorted(set(steps))
+    ratios = [b / a for a, b in pairwise(steps)]
+    assert max(ratios) < 1.2
+
+
+def test_a_slider_begins_on_one_of_its_steps(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(HEADLESS)
+    slider = slider_of(lab.predict("how many?", low=0.1, high=20, step=0.1))
+    assert f"{slider.value}" in ("10.0", "10.1")  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("low", "high", "log"), [(2, 1, False), (0, 10, True), (-1, 10, True)])
+def test_a_prediction_without_room(lab: Lab, low: float, high: float, log: bool) -> None:
+    with pytest.raises(ConfigError, match="low < high"):
+        lab.predict("how many?", low=low, high=high, log=log)
+
+
+def test_a_figure_is_told_beside_its_band_and_the_guess(lab: Lab) -> None:
+    guess = lab.predict("how many?", low=0, high=100_000)
+    said = words_of(
+        lab.compare("steps_of_momentum", 34_539, band=(34_000, 35_100), guess=guess, below="low.", above="high.")
+    )
+    assert "<strong>steps of momentum: 34,539</strong>" in said
+    assert "expected 34,000 to 35,100. You said 50,000: 45 % away." in said
+    figure = lab.figures["steps_of_momentum"]
+    assert figure.inside and figure.guess == 50_000
+
+
+@pytest.mark.parametrize(("value", "told"), [(1.0, "Too few."), (3.0, "Too many.")])
+def test_a_figure_outside_is_told_why(lab: Lab, value: float, told: str) -> None:
+    said = words_of(lab.compare("count", value, band=(1.5, 2.5), below="Too few.", above="Too many.", unit="things"))
+    assert not lab.figures["count"].inside
+    assert f"count: {value:g} things" in said and told in said
+
+
+def test_the_budget_scales_what_is_heavy(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert lab.scaled(300) == 300
+    monkeypatch.setenv(BUDGET, "5")
+    assert lab.scaled(300) == 75 and lab.scaled(300, 200) == 200
