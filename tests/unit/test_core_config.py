@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -11,6 +12,7 @@ from groundup.core.config import (
     Use,
     apply_overrides,
     apply_swaps,
+    check_user_part,
     load_user_part,
     node,
     parse,
@@ -115,3 +117,44 @@ def test_durations() -> None:
     for wrong in ("3 parsecs", "", "m", 0, "-3m"):
         with pytest.raises(ConfigError):
             parse_duration(wrong)
+
+
+def test_one_key_of_a_part_that_is_left_as_it_is() -> None:
+    """The type is the default's; where another key is wrong, the error names it."""
+    from groundup.models.decoder import BlockConfig
+    from groundup.nn.ffn import GatedConfig
+
+    block = {
+        "mixer": {"num_attention_heads": 2, "position": {"rope_theta": 5e5}},
+        "ffn": {"type": "gated", "intermediate_size": 8},
+    }
+    made = parse(BlockConfig, {**block, "norm": {"eps": 1e-3}})
+    assert made.mixer.position.rope_theta == 5e5 and made.norm.eps == 1e-3 and isinstance(made.ffn, GatedConfig)
+    with pytest.raises(ConfigError, match="unknown key") as error:
+        parse(BlockConfig, {**block, "norm": {"epsilon": 1e-3}})
+    assert error.value.path == "norm.epsilon"
+    with pytest.raises(ConfigError, match="ffn"):  # required: there is no default to take the type of
+        parse(BlockConfig, {**block, "ffn": {"intermediate_size": 8}})
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "says"),
+    [
+        ("class Mine: pass", "Yours", "has no 'Yours'"),
+        ("def f(:", "f", "is not Python"),
+        ("raise SystemExit('this file was run')\nclass Mine: pass", "Mine", None),
+        ("from math import sqrt as root", "root", None),
+        ("a, b = 1, 2", "b", None),
+        ("from somewhere import *", "anything", None),
+    ],
+)
+def test_a_users_part_is_looked_for_before_anything_runs(
+    source: str, name: str, says: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(source)
+    use = Use(use=f"{tmp_path / 'mine.py'}:{name}")
+    if says is None:
+        check_user_part(use)
+    else:
+        with pytest.raises(ConfigError, match=says):
+            check_user_part(use)

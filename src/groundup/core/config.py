@@ -104,14 +104,41 @@ def parse(cls: type[T], data: Mapping[str, Any], *, path: str = "") -> T:
     """Build `cls` from plain data. ConfigError names the dotted path, the limit, and the nearest known key."""
     from pydantic import ValidationError
 
+    adapter: Any = _adapter(cls)  # type: ignore[arg-type]
+    data = _with_types(cls, data)
     try:
-        return _adapter(cls).validate_json(json.dumps(data), strict=True)  # type: ignore[no-any-return,arg-type]
+        return adapter.validate_json(json.dumps(data), strict=True)  # type: ignore[no-any-return]
     except ValidationError as failure:
         raise _explain(cls, failure, data, path) from None
     except (TypeError, ValueError) as failure:
         if isinstance(failure, ConfigError):
             raise
         raise ConfigError(str(failure), path=path) from None
+
+
+def _with_types(hint: Any, value: Any, default: Any = None) -> Any:
+    """`value` with the type of the default written into nodes that name none, so that one key of a part that a recipe leaves as
+    it is can be set: `mixer.position.rope_theta=500000`."""
+    import typing
+
+    if isinstance(value, list):
+        inner = [h for h in typing.get_args(hint) if h is not Ellipsis]
+        return [_with_types(inner[0], item) for item in value] if inner else value
+    if not isinstance(value, Mapping):
+        return value
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        hints = typing.get_type_hints(hint, include_extras=True)
+        defaults = {f.name: f.default for f in dataclasses.fields(hint)}
+        return {k: _with_types(hints[k], v, defaults.get(k)) if k in hints else v for k, v in value.items()}
+    classes = {tag: cls for cls in _mentioned(hint) if cls is not Use for tag in _own_tags(cls)}
+    if classes and "type" not in value and "use" not in value and getattr(default, "type", None) in classes:
+        value = {"type": default.type, **value}
+    named = classes.get(str(value.get("type"))) or (next(iter(classes.values())) if len(classes) == 1 else None)
+    return value if named is None else _with_types(named, value)
+
+
+def _own_tags(cls: Any) -> tuple[str, ...]:
+    return _type_tags(cls) if any(f.name == "type" for f in dataclasses.fields(cls)) else ()
 
 
 def _explain(cls: Any, failure: Any, data: Mapping[str, Any], path: str) -> ConfigError:
@@ -382,6 +409,28 @@ def user_function(use: Use, offered: Collection[str], *, root: Path | None = Non
         return found(**{name: value for name, value in (given | use.args).items() if name in wanted})
 
     return call
+
+
+def check_user_part(use: Use, *, root: Path | None = None) -> None:
+    """ConfigError where the file of a `use:` node has not the name, is not Python, or is not there. Nothing of it is run."""
+    import ast
+
+    file, name, path = _split_use(use, root)
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is not Python: {error}") from None
+    made: list[str] = []
+    for node in ast.walk(tree):
+        match node:
+            case ast.ImportFrom(names=[ast.alias(name="*")]):
+                return  # what that brings is not known before it is run
+            case ast.FunctionDef(name=found) | ast.ClassDef(name=found) | ast.Name(id=found, ctx=ast.Store()):
+                made.append(found)
+            case ast.alias(name=full, asname=short):
+                made.append(short or full.partition(".")[0])
+    if name not in made:
+        raise ConfigError(f"{file} has no {name!r}", hint=did_you_mean(name, made))
 
 
 def user_part_hash(use: Use, *, root: Path | None = None) -> str:

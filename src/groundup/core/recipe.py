@@ -40,6 +40,7 @@ from .config import (
     Use,
     apply_overrides,
     apply_swaps,
+    check_user_part,
     did_you_mean,
     find_uses,
     json_schema,
@@ -176,6 +177,8 @@ def load_recipe(
         stages[key] = _parse_stage(key, value, table, list(stages))
     if not stages:
         raise ConfigError(f"recipe {path} has no stages")
+    for use in find_uses(data).values():
+        check_user_part(Use(use=use), root=path.resolve().parent)
     return Recipe(
         name=name,
         description=description,
