@@ -10,6 +10,7 @@ import pytest
 
 from browsing import opened
 from conftest import StudioProcess
+from contrast import hard_to_read
 from groundup.models.directory import save_model, seal_model
 from groundup.models.rnn import RecurrentConfig, RecurrentLM
 from groundup.tokenizers import BPETokenizer
@@ -69,6 +70,9 @@ def test_heads_are_shown_silenced_and_ranked(browser: Browser, studio: StudioPro
         name = last.inner_text()
         last.press("Enter")
         page.get_by_role("heading", name=f"Head {name}").wait_for()
+        page.get_by_role("button", name="Silence head 1.1").click()
+        page.get_by_text("All heads on again").wait_for()
+        assert hard_to_read(page) == []
         page.screenshot(path=tmp_path / "attention.png", full_page=True)
 
 
@@ -99,6 +103,9 @@ def test_it_fits_a_phone_in_the_dark(browser: Browser, studio: StudioProcess, tm
         for switch in page.get_by_role("button", name="Silence head").all()[:2]:
             box = switch.bounding_box()
             assert box is not None and min(box["width"], box["height"]) >= 24
+        page.get_by_role("button", name="Silence head 1.1").click()
+        page.get_by_text("All heads on again").wait_for()
+        assert hard_to_read(page) == []
         page.screenshot(path=tmp_path / "phone.png", full_page=True)
 
 

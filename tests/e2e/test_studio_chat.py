@@ -10,6 +10,7 @@ import pytest
 
 from browsing import opened
 from conftest import StudioProcess
+from contrast import hard_to_read
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -41,6 +42,7 @@ def test_one_model_answers_and_another_is_chosen(browser: Browser, studio: Studi
         page.get_by_text("tokens/s").wait_for()
         assert page.locator(".gu-user").inner_text() == ATTACK
         assert page.evaluate("window.__owned") is None
+        assert hard_to_read(page) == []
         page.screenshot(path=tmp_path / "chat.png")
         page.get_by_role("button", name="New chat").click()
         page.get_by_text("Talk to sft").wait_for()
@@ -103,4 +105,5 @@ def test_what_is_no_model_is_said_and_a_phone_has_room(browser: Browser, studio:
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         box = page.get_by_role("button", name="Send").bounding_box()
         assert box is not None and box["x"] + box["width"] <= 360
+        assert hard_to_read(page) == []
         page.screenshot(path=tmp_path / "phone.png")

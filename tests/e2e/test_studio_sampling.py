@@ -9,6 +9,7 @@ import pytest
 
 from browsing import opened
 from conftest import StudioProcess
+from contrast import hard_to_read
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -63,6 +64,9 @@ def test_tokens_are_picked_and_gone_back_from(browser: Browser, studio: StudioPr
         page.wait_for_function(
             "label => document.querySelector('.st-choice-row').getAttribute('aria-label') === label", arg=first[0]
         )
+        page.get_by_role("button", name="Five at most").click()
+        page.wait_for_function("document.querySelectorAll('.st-choice-row.st-cut').length === 15")
+        assert hard_to_read(page) == []
         page.screenshot(path=tmp_path / "sampling.png", full_page=True)
 
 
@@ -111,4 +115,5 @@ def test_it_fits_a_phone_in_the_dark(browser: Browser, studio: StudioProcess, tm
         page.get_by_role("button", name="Sample 5").click()
         page.locator(".st-way").nth(4).wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        assert hard_to_read(page) == []
         page.screenshot(path=tmp_path / "phone.png", full_page=True)

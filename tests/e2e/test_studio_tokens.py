@@ -9,6 +9,7 @@ import pytest
 
 from browsing import opened
 from conftest import StudioProcess
+from contrast import hard_to_read
 from groundup.tokenizers import BPETokenizer
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def test_a_text_is_cut_by_each_tokenizer(browser: Browser, studio: StudioProcess
         counts = page.get_by_role("region", name="Counts").inner_text()
         assert f"{len(ids)}" in counts and f"{len(text.encode()) / len(ids):.2f}" in counts
         assert page.get_by_text("groundup tokenizer").last.is_visible()
+        assert hard_to_read(page) == []
         page.screenshot(path=tmp_path / "tokens.png", full_page=True)
 
 
@@ -121,4 +123,5 @@ def test_text_is_inert_and_it_fits_a_phone(browser: Browser, studio: StudioProce
         )
         assert page.evaluate("window.__owned") is None
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        assert hard_to_read(page) == []
         page.screenshot(path=tmp_path / "phone.png", full_page=True)

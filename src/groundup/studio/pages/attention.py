@@ -98,6 +98,7 @@ class _Page:
                 .props(
                     f'outlined autogrow debounce=350 maxlength={_MOST_CHARACTERS} aria-label="Text to read" spellcheck=false'
                 )
+                .classes("st-text")
                 .style("width: 100%")
             )
             with (

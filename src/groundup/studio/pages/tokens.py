@@ -77,6 +77,7 @@ class _Page:
                 .props(
                     f'outlined autogrow debounce=200 maxlength={MOST_CHARACTERS} aria-label="Text to cut" spellcheck=false'
                 )
+                .classes("st-text")
                 .style("width: 100%")
             )
             with (
