@@ -22,6 +22,7 @@ from groundup.nn.ffn import GatedConfig
 from groundup.nn.mixers.attention import Attention, AttentionConfig
 from groundup.nn.position import NoPositionConfig, RopeConfig
 from groundup.tokenizers import BPETokenizer, BPETrainConfig
+from small_seq2seq import small_seq2seq
 from tiny_engine import ByteTokenizer, tiny_decoder
 
 pytestmark = pytest.mark.row("L.8")
@@ -148,6 +149,22 @@ class Mean(nn.Module):
         return x.cumsum(1) / torch.arange(1, x.shape[1] + 1)[:, None], state
 
 
+class Louder(Attention):
+    """Derived from ours, and does something else."""
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__(hidden_size, AttentionConfig(num_attention_heads=4, position=NoPositionConfig()))
+
+    def forward(self, x: torch.Tensor, state: Any = None) -> tuple[torch.Tensor, Any]:
+        return 2.0 * super().forward(x)[0], state
+
+
+def test_a_part_derived_from_ours_is_not_taken_for_it() -> None:
+    own = BlockConfig(mixer=Use(use=f"{__file__}:Louder"), ffn=GatedConfig(intermediate_size=32))
+    config = DecoderConfig(vocab_size=264, hidden_size=32, num_hidden_layers=1, max_position_embeddings=64, block=own)
+    assert Inspector(Decoder(config).initialise(0).eval(), ByteTokenizer()).heads == (0,)
+
+
 def test_layers_without_attention_say_so() -> None:
     attention = BlockConfig(mixer=AttentionConfig(num_attention_heads=4), ffn=GatedConfig(intermediate_size=32))
     own = BlockConfig(mixer=Use(use=f"{__file__}:Mean"), ffn=GatedConfig(intermediate_size=32))
@@ -197,3 +214,16 @@ def test_a_directory_opens_with_its_tokenizer(tmp_path: Path) -> None:
     assert len(begun.losses(TEXT)) == len(pieces)
     assert math.isclose(float(begun.attention(TEXT)[1][0, 0, 0]), 1.0, abs_tol=1e-6)
     assert inspector.pieces("é")[0] == "\N{REPLACEMENT CHARACTER}"
+
+
+def test_models_of_other_kinds_are_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "counts").mkdir()
+    (tmp_path / "counts" / "config.json").write_text('{"model_type": "ngram"}')
+    with pytest.raises(ModelError, match="n-gram counts"):
+        Inspector.load(tmp_path / "counts")
+    tokenizer = BPETokenizer.train([TEXT], BPETrainConfig(vocab_size=260))
+    network = small_seq2seq("transformer", 0, vocab_size=tokenizer.vocab_size)
+    save_model(network, tmp_path / "translator", tokenizer=tokenizer)
+    seal_model(tmp_path / "translator")
+    with pytest.raises(ModelError, match="encoder-decoder"):
+        Inspector.load(tmp_path / "translator")

@@ -47,10 +47,10 @@ class Inspector:
         self._model = model
         self._tokenizer = tokenizer
         self._bos_id = bos_id
-        # A layer's own part, where it is one that is known; its place in the model is what counts, so None for every other.
+        # Exactly ours: of a class derived from it, which may do anything else in forward, what is shown might not be what it does.
         blocks = list(getattr(model, "blocks", ()))
         mixers = [block.mixer for block in blocks] or [None] * model.config.num_hidden_layers
-        self._layers: list[Attention | None] = [m if isinstance(m, Attention) else None for m in mixers]
+        self._layers: list[Attention | None] = [m if type(m) is Attention else None for m in mixers]
         self._lock = threading.Lock()
 
     @classmethod
