@@ -332,9 +332,8 @@ class _Page:
                 {
                     "Tokens kept": f"{sum(not s.cut for s in made.shares)}"
                     + (" or more" if made.rest_high > 0 else ""),
-                    "Their probability before": _percent(
-                        min(1.0, made.kept_mass + (told.rest if made.rest_low > 0 else 0.0))
-                    ),
+                    "Their probability before": _percent(min(1.0, made.kept_mass))
+                    + (" or more" if made.rest_high > 0 else ""),
                     "Entropy": f"{'≈ ' if made.rest_high > 0 else ''}{made.entropy_bits:.2f} bits; {before.entropy_bits:.2f} before",
                 }
             )
