@@ -132,7 +132,7 @@ def _(adamw, high_guess, lab, low_guess, mo, RATES):
         mo.md("## Run and compare"),
         drawn({"AdamW": (RATES, adamw)}),
         lab.compare(
-            "best_loss", _best, band=(2.5, 2.95), unit="nats",
+            "best_loss", _best, band=(2.45, 3.05), unit="nats",
             below="Better than expected: more steps?", above="Worse than expected: fewer steps?",
         ),
         lab.compare(
@@ -170,10 +170,10 @@ def _(lab, mo):
 @app.cell
 def _(AdamWConfig, MuonConfig, RATES, SGDConfig, adamw, change, drawn, lab, mo, train):
     if change.value == "Muon for the matrices":
-        _rates, _band = [1e-2, 3e-2, 1e-1], (2.3, 2.65)
+        _rates, _band = [1e-2, 3e-2, 1e-1], (2.25, 2.75)
         _losses = [train(MuonConfig(lr=rate, embedding_lr=rate)) for rate in _rates]
     elif change.value == "AdamW, twice as wide":
-        _rates, _band = [3e-4, 1e-3, 3e-3], (2.4, 2.9)
+        _rates, _band = [3e-4, 1e-3, 3e-3], (2.4, 3)
         _losses = [train(AdamWConfig(lr=rate), width=128) for rate in _rates]
     else:
         _rates, _band = [3e-2, 1e-1, 1.0], (2.75, 3.15)

@@ -206,7 +206,7 @@ def _(lab, mo):
 
 @app.cell
 def _(errors, lab, micro, np):
-    _band = {2: (10, 50), 8: (2, 20), 16: (1, 14)}[micro.value]
+    _band = {2: (10, 50), 8: (1, 20), 16: (0.5, 14)}[micro.value]
     lab.compare(
         f"error_of_the_mean_of_means_at_{micro.value}", float(np.mean(errors(micro.value, naive=True))), band=_band, unit="%",
         below="Paragraphs of one length?", above="Lengths differ more than expected.",

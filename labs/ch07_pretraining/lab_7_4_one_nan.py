@@ -230,7 +230,7 @@ def _(lab, mo):
 @app.cell
 def _(change, clean, drawn, lab, mo, train):
     _clip, _guard, _band = {
-        "no defence": (False, False, (1.06, 1.7)), "clipping only": (True, False, (0.96, 1.04)), "guard only": (False, True, (0.96, 1.05)),
+        "no defence": (False, False, (1.12, 1.8)), "clipping only": (True, False, (0.96, 1.04)), "guard only": (False, True, (0.95, 1.09)),
     }[change.value]  # fmt: skip
     _curve, _skipped = train(1e4, clip=_clip, guard=_guard)
     mo.vstack([
