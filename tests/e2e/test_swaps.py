@@ -136,6 +136,16 @@ def test_a_part_of_another_optimizer(text: Path, runs: Path, tmp_path: Path) -> 
     assert "`mine.py:Signs` as base.optimizer" in (runs / "signs/base/README.md").read_text()
 
 
+def test_a_part_derived_from_ours(text: Path, runs: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "from groundup.nn.mixers.attention import Attention, AttentionConfig\n\nclass Mine(Attention):\n"
+        "    def __init__(self, hidden_size):\n        super().__init__(hidden_size, AttentionConfig(num_attention_heads=4))\n"
+    )
+    run(text, runs / "derived", f"model.block.mixer={mine}:Mine")
+    assert curve(runs / "derived") == pytest.approx(curve(runs / "built_in"), rel=1e-4)
+
+
 @pytest.mark.parametrize("name", ["5.5.py:top_p", "5.5b.py:penalise"])
 def test_a_graded_sampler_chooses_as_the_built_in_one_does(name: str, runs: Path) -> None:
     asked = SamplingParams(max_tokens=20, temperature=1.0, seed=5, ignore_eos=True,

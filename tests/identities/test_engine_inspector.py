@@ -25,7 +25,7 @@ from groundup.tokenizers import BPETokenizer, BPETrainConfig
 from small_seq2seq import small_seq2seq
 from tiny_engine import ByteTokenizer, tiny_decoder
 
-pytestmark = pytest.mark.row("L.8")
+pytestmark = [pytest.mark.row("L.8"), pytest.mark.row("5.6")]
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {"num_attention_heads": 4},
     "grouped": {"num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 8},

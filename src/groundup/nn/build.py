@@ -19,7 +19,7 @@ from ..core.errors import ModelError
 from .ffn import MLP, Gated, GatedConfig, MLPConfig
 from .mixers.attention import Attention, AttentionConfig
 from .norm import LayerNorm, LayerNormConfig, RMSNorm, RMSNormConfig
-from .position import RopeConfig
+from .position import Rope, RopeConfig
 from .state import Replay
 
 _PROBE_TOKENS = 5
@@ -142,6 +142,9 @@ def build_norm(config: RMSNormConfig | LayerNormConfig | Use, size: int) -> nn.M
 
 def _probe(use: Use, part: nn.Module, hidden_size: int) -> Any:
     x = torch.randn(2, _PROBE_TOKENS, hidden_size, generator=torch.Generator().manual_seed(0))
+    for module in part.modules():  # a part made of ours: the model prepares tables once it has all its layers
+        if isinstance(module, Rope):
+            module.prepare(_PROBE_TOKENS)
     try:
         with torch.no_grad():
             return part(x)
