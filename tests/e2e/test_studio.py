@@ -30,6 +30,10 @@ def test_every_view_opens_and_fits_a_phone(browser: Browser, studio: StudioProce
         assert current.get_attribute("aria-current") == "page"
         page.wait_for_load_state("networkidle")
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        page.wait_for_function(
+            "() => { const box = document.querySelector('.st-view[aria-current]').getBoundingClientRect();"
+            " return box.left >= 0 && box.right <= 360; }"
+        )
         assert page.evaluate("document.body.classList.contains('body--dark')")
         assert page.get_by_role("alert").count() == 0
         page.screenshot(path=tmp_path / "phone.png", full_page=True)

@@ -32,6 +32,9 @@ VIEWS = (
 SERIES = ("#0f766e", "#c2410c", "#4338ca", "#a16207", "#be185d", "#0369a1", "#4d7c0f", "#7e22ce")
 """Colours of lines and kinds, told apart in light and dark and by people who see few colours, in this order."""
 
+_TO_HERE = "document.querySelector('.st-view[aria-current]')?.scrollIntoView({inline: 'center', block: 'nearest'})"
+"""Where the header is wider than the page, this page's view is the one that is seen."""
+
 
 @lru_cache
 def _shipped(name: str) -> str:
@@ -57,6 +60,7 @@ def frame(path: str) -> Iterator[None]:
                     link.props("aria-current=page")
         ui.element("span").classes("gu-grow")
         colours_button()
+    ui.run_javascript(_TO_HERE)
     with ui.element("div").classes("st-content").props("id=content tabindex=-1"):
         yield
 
