@@ -168,7 +168,7 @@ def _(cut_off_and_resumed, differ, drawn, end_guess, jump_guess, lab, losses, mo
             above="Something that a step reads is not in the checkpoint, or sums are made in another order: other threads?",
         ),
         lab.compare(
-            "jump_without_the_means", _curve[42] - losses[42], band=(0.02, 0.3), guess=jump_guess, unit="nats",
+            "jump_without_the_means", _curve[42] - losses[42], band=(0.01, 0.35), guess=jump_guess, unit="nats",
             below="The optimizer still had its memory.", above="Full steps in all directions did more harm than usual: a higher learning "
             "rate?",
         ),
