@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import shutil
 import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pytest
 
 from browsing import launched
+from small_studio import StudioProcess, studio_process
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -29,16 +27,6 @@ SMALL = [
     "evaluation.num_functions=1", "evaluation.questions_per_kind=1", "evaluation.function_tokens=8", "evaluation.answer_tokens=8",
     "evaluation.sample_tokens=8",
 ]  # fmt: skip
-
-
-class StudioProcess(NamedTuple):
-    url: str
-    runs: Path
-    """The folder of runs; `runs / "small"` is one of the quickstart recipe, made small."""
-    files: Path
-    """Where the learner's files are."""
-    home: Path
-    """GROUNDUP_HOME of the process: its progress."""
 
 
 @pytest.fixture(scope="session")
@@ -69,30 +57,6 @@ def small_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     return runs
-
-
-@contextlib.contextmanager
-def studio_process(runs: Path, folder: Path, *options: str) -> Iterator[StudioProcess]:
-    """`groundup studio` over `runs` in a process of its own, with files and progress in `folder`."""
-    files, home = folder / "files", folder / "home"
-    for made in (files, home):
-        made.mkdir(parents=True, exist_ok=True)
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "GROUNDUP_API"))}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "groundup", "studio", str(runs), "--files", str(files), "--port", "0", "--json", *options],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment | {"GROUNDUP_HOME": str(home)},
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line, process.communicate()[1]
-        yield StudioProcess(json.loads(line)["url"], runs, files, home)
-        process.terminate()
-        _, errors = process.communicate(timeout=60)
-        assert (process.returncode, errors) == (0, "")
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from browsing import opened
-from conftest import StudioProcess, studio_process
+from small_studio import StudioProcess, studio_process
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

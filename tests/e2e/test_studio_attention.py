@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from browsing import opened
-from conftest import StudioProcess
 from contrast import hard_to_read
 from groundup.models.directory import save_model, seal_model
 from groundup.models.rnn import RecurrentConfig, RecurrentLM
 from groundup.tokenizers import BPETokenizer
+from small_studio import StudioProcess
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from browsing import opened
-from conftest import StudioProcess, studio_process
 from groundup.core.errors import GroundupError
 from groundup.learn.content import all_labs
 from groundup.learn.progress import Progress
 from groundup.learn.roadmap import load_roadmap
 from groundup.studio.lab_pages import LabPages
 from groundup.studio.lesson import lesson_path, lesson_pieces
+from small_studio import StudioProcess, studio_process
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from browsing import opened
-from conftest import StudioProcess, studio_process
+from small_studio import StudioProcess, studio_process
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from browsing import opened
-from conftest import StudioProcess
+from small_studio import StudioProcess
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from browsing import opened
-from conftest import StudioProcess, studio_process
 from groundup.learn.progress import Progress
 from groundup.learn.projects import steps_done
+from small_studio import StudioProcess, studio_process
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from browsing import opened
-from conftest import StudioProcess, studio_process
 from groundup.core.exhibits import Plot, Series, Table, plain
 from groundup.core.tracking import JsonlTracker
+from small_studio import StudioProcess, studio_process
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

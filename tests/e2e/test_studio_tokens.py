@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from browsing import opened
-from conftest import StudioProcess
 from contrast import hard_to_read
 from groundup.tokenizers import BPETokenizer
+from small_studio import StudioProcess
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -3,6 +3,7 @@ program at a lesser tier."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -26,6 +27,16 @@ SOURCE = str(Path(__file__).resolve().parents[2] / "src")
 def isolated() -> None:
     if missing := available_tiers()["isolated"]:
         pytest.skip(f"the isolated tier is not to be had here: {missing}")
+
+
+def own_launchers() -> list[psutil.Process]:
+    """This process's launchers, and not a browser or server that another test has left running."""
+    found = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "inside.launcher" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 def below(pid: int) -> list[psutil.Process]:
@@ -107,10 +118,10 @@ def test_killed_launcher_is_an_error_for_its_run_and_replaced_for_the_next(isola
     killed = []
 
     def kill_it() -> None:
-        while not (children := psutil.Process().children()) or len(below(children[0].pid)) < 4:
+        while not (found := own_launchers()) or len(below(found[0].pid)) < 4:
             pass
-        killed.extend(below(children[0].pid))
-        os.kill(children[0].pid, signal.SIGKILL)
+        killed.extend(below(found[0].pid))
+        os.kill(found[0].pid, signal.SIGKILL)
 
     killer = threading.Thread(target=kill_it)
     killer.start()

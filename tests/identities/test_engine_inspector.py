@@ -127,11 +127,13 @@ def test_threads_do_not_see_each_others_silent_heads() -> None:
     inspector = Inspector(tiny_decoder(seed=6), ByteTokenizer())
     asked: list[list[tuple[int, int]]] = [[], [(0, 0)], [(1, 3)], [(0, h) for h in range(4)]]
     alone = [inspector.losses(TEXT, without=heads) for heads in asked]
+    assert all(np.abs(a - b).max() > 1e-3 for n, a in enumerate(alone) for b in alone[:n])
     wrong: list[int] = []
 
     def work(i: int) -> None:
         for _ in range(8):
-            if not np.array_equal(inspector.losses(TEXT, without=asked[i]), alone[i]):
+            # Not bit for bit: a thread of its own has its own number of threads for products.
+            if not np.allclose(inspector.losses(TEXT, without=asked[i]), alone[i], atol=1e-5):
                 wrong.append(i)
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
