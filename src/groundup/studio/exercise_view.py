@@ -134,7 +134,9 @@ class ExerciseView:
 
     async def _load(self) -> None:
         try:
-            self.editor.value = await asyncio.to_thread(self.desk.read)
+            source = await asyncio.to_thread(self.desk.read)
+            if not self.editor.is_deleted:
+                self.editor.value = source
         except GroundupError as error:
             self._problem(error)
             return

@@ -117,6 +117,8 @@ class _Page:
     async def find(self, path: str) -> None:
         """Tokenizers of the runs, and the one that the address names."""
         found = await asyncio.to_thread(tokenizers_of, self.studio.config.runs)
+        if self.choice.is_deleted:  # the tab is gone
+            return
         if path and path not in found:
             found[path] = Path(path).name or path
         self.names = {**found, **self.names}
@@ -136,6 +138,8 @@ class _Page:
         except (GroundupError, OSError, ValueError) as error:
             with self.trouble:
                 error_box(error)
+            return
+        if self.choice.is_deleted:
             return
         self.names[key] = Path(key).name
         self.path.value = ""
