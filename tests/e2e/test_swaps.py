@@ -89,6 +89,8 @@ def test_a_graded_part_trains_as_the_built_in_one_does(place: str, text: Path, r
     assert f"`{GRADED[place]}` as {place}" in card
     page = write_report_html(out).read_text()
     assert "Your own parts, beside the built-in ones" in page and "built_in" in page
+    # Only a part inside of the model has to be named again when it is opened.
+    assert (f"--swap {place}=" in page) == place.startswith("model.")
     assert page.count("<svg") >= 2 and "tokens a second" in page and "peak memory" in page
 
 

@@ -17,6 +17,7 @@ from .reading import (
     is_number,
     measure_title,
     model_stages,
+    opening_swaps,
     rows,
     shown,
     stages,
@@ -70,7 +71,11 @@ def report_card(report: Report, run_directory: Path | str | None = None) -> Rend
         place = Path(as_written(Path(run_directory)))
         parts.append(Text(f"report    {place / 'report.html'}"))
         for name in model_stages(report, place)[-1:]:
-            parts += [Text(f"talk      groundup chat {place / name}"), Text(f"serve     groundup serve {place / name}")]
+            again = opening_swaps(report)
+            parts += [
+                Text(f"talk      groundup chat {place / name}{again}"),
+                Text(f"serve     groundup serve {place / name}{again}"),
+            ]
     total = sum(s["seconds"] for s in done.values() if is_number(s.get("seconds")))
     heading = Text(f" {report.get('name') or 'run'} · {duration(total)} ")
     return Panel(Group(*parts) if parts else Text("nothing was run"), title=heading, title_align="left", expand=False)

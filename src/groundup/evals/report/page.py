@@ -28,6 +28,7 @@ from .reading import (
     headline,
     is_number,
     measure_title,
+    opening_swaps,
     read_run,
     rows,
     samples,
@@ -235,11 +236,12 @@ def _use(run: Run) -> str:
         return ""
     model = f"{run.path}/{run.models[-1]}"
     quoted = f"'{model}'" if any(c in model for c in " '\"$&;()<>|*?") else model
+    own = opening_swaps(run.report)
     commands = (
-        ("Talk to it", f"groundup chat {quoted}"),
-        ("Serve it, with the OpenAI API and a chat page", f"groundup serve {quoted}"),
-        ("Let it go on with a text", f"groundup generate {quoted} 'def read_lines(path):'"),
-        ("Measure it on a text of your own", f"groundup eval {quoted} --text yours.txt --json"),
+        ("Talk to it", f"groundup chat {quoted}{own}"),
+        ("Serve it, with the OpenAI API and a chat page", f"groundup serve {quoted}{own}"),
+        ("Let it go on with a text", f"groundup generate {quoted} 'def read_lines(path):'{own}"),
+        ("Measure it on a text of your own", f"groundup eval {quoted} --text yours.txt --json{own}"),
     )
     body = "".join(f"<h3>{text_of(what)}</h3><pre>{text_of(command)}</pre>" for what, command in commands)
     return section("Use it", f'<div class="card">{body}</div>')

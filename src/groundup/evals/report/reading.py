@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,17 @@ def stages(report: Report) -> dict[str, Mapping[str, Any]]:
     found = report.get("stages")
     entries = found.items() if isinstance(found, Mapping) else ()
     return {str(name): entry for name, entry in entries if isinstance(entry, Mapping)}
+
+
+def opening_swaps(report: Report) -> str:
+    """What a command that opens the run's model ends with: the user's own parts inside of it, which have to be named again."""
+    swaps = report.get("swaps")
+    inside = [
+        f" --swap {shlex.quote(f'{place}={part}')}"
+        for place, part in (swaps.items() if isinstance(swaps, Mapping) else ())
+        if stages(report).get(str(place).partition(".")[0], {}).get("type") == "decoder"
+    ]
+    return "".join(inside)
 
 
 def figures(stage: Mapping[str, Any]) -> Mapping[str, Any]:
