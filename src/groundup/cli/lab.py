@@ -82,5 +82,7 @@ def _open(path: object, as_app: bool, port: int | None) -> None:
     line = [sys.executable, "-m", "marimo", "run" if as_app else "edit", str(path), "--host", "127.0.0.1"]
     line += ["--skip-update-check"] if not as_app else []
     line += ["--port", str(port)] if port is not None else []
+    # A lab begins with its first question, not with a button: marimo's editor runs nothing at first unless it is told to.
+    os.environ.setdefault("_MARIMO_CONFIG_OVERLOAD_RUNTIME_AUTO_INSTANTIATE", "true")
     sys.stdout.flush()
     os.execv(sys.executable, line)
