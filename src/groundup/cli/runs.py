@@ -22,18 +22,19 @@ def command(directory: Path, as_json: bool) -> None:
       groundup runs runs/quickstart --json
     """
     from ..core.recipe import REPORT, read_report
-    from ..core.runs import list_runs
+    from ..core.runs import is_run, list_runs, read_run
 
-    if (directory / REPORT).is_file():
-        report = read_report(directory)
+    if is_run(directory):
+        run = read_run(directory)
         if as_json:
-            print_json(report)
+            print_json(read_report(directory) if (directory / REPORT).is_file() else {"name": run.name, "stages": {}})
             return
         rows = [
             (name, stage["type"], stage["seconds"] or "", _headline(stage["figures"]))
-            for name, stage in report["stages"].items()
+            for name, stage in run.stages.items()
         ]
-        print_table(f"{report['name']} in {directory}", ["stage", "type", "seconds", "figures"], rows)
+        rows += [(name, "", "", "going on" if run.is_live else "not finished") for name in run.unfinished]
+        print_table(f"{run.name} in {directory}", ["stage", "type", "seconds", "figures"], rows)
         return
     runs = list_runs(directory)
     if as_json:

@@ -79,13 +79,11 @@ Scorer with `tokenizer`, `capabilities`, `close()` and `prompt_ids`, as the engi
 
 def predictor_directory(path: Path) -> Path | None:
     """The predictor that `path` is, or the newest one of the run that it is; None for anything else."""
-    from ..core.artifact import SEAL, read_seal
+    from ..core.artifact import sealed_in
 
     if (path / "predictor.json").is_file():
         return path
-    found = [p.parent for p in path.glob(f"*/{SEAL}") if p.parent.suffix not in (".partial", ".old")]
-    found = [p for p in found if read_seal(p).kind == "predictor"]
-    return max(found, key=lambda p: (p / SEAL).stat().st_mtime_ns) if found else None
+    return next((made for made, seal in sealed_in(path) if seal.kind == "predictor"), None)
 
 
 def open_predictor(path: Path) -> Any:
@@ -146,13 +144,16 @@ def open_model(
     a name go through. `samplers` are the caller's own decoding rules. `like` is the model directory that it came from: it says what
     begins and ends a text.
     """
+    from ..core.errors import ConfigError
+
     endpoint = _endpoint(model)
     if endpoint is not None:
         from ..client import open_endpoint
 
+        if samplers:
+            raise ConfigError(f"{model} samples by itself, so it takes no sampler of your own")
         return open_endpoint(endpoint)
     if isinstance(model, (str, Path)):
-        from ..core.errors import ConfigError
         from ..models.facts import resolve_model_directory
 
         other = _other_model(Path(model))  # first, because not every one of them needs torch
@@ -194,7 +195,9 @@ def open_model(
         generation = read_generation_config(like)
         bos_id, add_bos = bos_of(like, generation, tokenizer)
         ends = {"eos_ids": eos_ids_of(generation, tokenizer), "bos_id": bos_id, "add_bos": add_bos}
-    return Engine(model, tokenizer, config=EngineConfig(**options), chat_template=chat_template, **ends)
+    return Engine(
+        model, tokenizer, config=EngineConfig(**options), chat_template=chat_template, samplers=samplers, **ends
+    )
 
 
 def _endpoint(model: Any) -> Any:
@@ -213,12 +216,10 @@ def _endpoint(model: Any) -> Any:
 
 def open_tokenizer(path: Path) -> Any:
     """The tokenizer in a tokenizer or model directory, a file of a known format, or the newest of a run. ArtifactError otherwise."""
-    from ..core.artifact import SEAL, read_seal
+    from ..core.artifact import sealed_in
     from ..tokenizers import load_tokenizer
 
-    found = [p.parent for p in Path(path).glob(f"*/{SEAL}") if p.parent.suffix not in (".partial", ".old")]
-    of_run = [p for p in found if read_seal(p).kind == "tokenizer"]
-    return load_tokenizer(max(of_run, key=lambda p: (p / SEAL).stat().st_mtime_ns) if of_run else path)
+    return load_tokenizer(next((made for made, seal in sealed_in(path) if seal.kind == "tokenizer"), path))
 
 
 def open_inspector(path: Path, *, trusted_parts: Collection[str] = ()) -> Any:

@@ -21,6 +21,8 @@ from typing import IO, Any
 from .errors import ArtifactError
 
 SEAL = "groundup.json"
+_UNFINISHED = (".partial", ".old")
+"""Suffixes of a directory that is being written, and of one that is being replaced (`commit_directory`)."""
 FORMAT = 1
 _BLOCK_BYTES = 1 << 20
 _TEMPORARY = ".writing"
@@ -189,6 +191,20 @@ def read_seal(directory: Path | str) -> Seal:
         parents=raw.get("parents", {}),
         key=str(raw.get("key", "")),
     )
+
+
+def sealed_in(directory: Path) -> list[tuple[Path, Seal]]:
+    """The finished artifacts in a folder (a run's stages) with their seals, the newest first. What is being written, was replaced, or
+    is broken is left out."""
+    found: list[tuple[int, Path, Seal]] = []
+    for mark in directory.glob(f"*/{SEAL}"):
+        if mark.parent.suffix in _UNFINISHED:
+            continue
+        try:
+            found.append((mark.stat().st_mtime_ns, mark.parent, read_seal(mark.parent)))
+        except (ArtifactError, OSError, ValueError):
+            continue
+    return [(path, seal) for _, path, seal in sorted(found, key=lambda one: (-one[0], one[1].name))]
 
 
 def verify(directory: Path | str, *, kind: str | None = None, contents: bool = True) -> Seal:

@@ -65,6 +65,8 @@ def no_model_opener(*args: Any, **kwargs: Any) -> Any:
 
 RUN_KEYS = ("name", "description", "seed", "budget", "base")
 REPORT = "report.json"
+WRITTEN, RESOLVED = "recipe.json", "resolved.json"
+"""The run's recipe as the user wrote it, and with every default filled in."""
 OF_STAGES = "of_stages"
 """Figure of a stage that measures others: {stage: {figure: value}}, shown in the report as those stages' own."""
 DEFAULT_SEED = 1337
@@ -279,8 +281,8 @@ def run_recipe(
     """
     progress = progress or SilentProgress()
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "recipe.json", recipe.written)
-    write_json(out / "resolved.json", recipe.resolved())
+    write_json(out / WRITTEN, recipe.written)
+    write_json(out / RESOLVED, recipe.resolved())
     keys = stage_keys(recipe)
     report: dict[str, Any] = {
         "name": recipe.name,

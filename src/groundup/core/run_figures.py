@@ -19,10 +19,9 @@ import numpy as np
 from .artifact import read_json
 from .config import find_uses
 from .errors import GroundupError
-from .recipe import REPORT
+from .recipe import REPORT, RESOLVED
 from .tracking import METRICS, read_lines
 
-RESOLVED = "resolved.json"
 Over = Literal["steps", "tokens", "seconds"]
 MAX_POINTS = 600
 """Of a curve that is drawn: a picture is a few hundred pixels wide, more points only make it large."""

@@ -10,10 +10,9 @@ from typing import Any
 
 from .artifact import read_json
 from .errors import ArtifactError, GroundupError
-from .recipe import REPORT, read_report
+from .recipe import REPORT, WRITTEN, read_report
 from .tracking import EVENTS, METRICS
 
-RECIPE = "recipe.json"
 _LIVE_SECONDS = 30.0
 """A run whose record grew this recently is taken to be going on: the loop writes every few steps."""
 
@@ -42,7 +41,7 @@ class Run:
 
 
 def is_run(path: Path) -> bool:
-    return (path / REPORT).is_file() or (path / RECIPE).is_file()
+    return (path / REPORT).is_file() or (path / WRITTEN).is_file()
 
 
 def read_run(path: Path) -> Run:
@@ -50,10 +49,10 @@ def read_run(path: Path) -> Run:
     if not is_run(path):
         raise ArtifactError(f"{path} is not a run", hint="groundup runs lists the runs that exist")
     report = read_report(path) if (path / REPORT).is_file() else {}
-    records = [path / name for name in (METRICS, EVENTS, REPORT, RECIPE)]
+    records = [path / name for name in (METRICS, EVENTS, REPORT, WRITTEN)]
     return Run(
         path=path,
-        name=str(report.get("name") or read_json(path / RECIPE).get("name") or path.name),
+        name=str(report.get("name") or read_json(path / WRITTEN).get("name") or path.name),
         stages=report.get("stages", {}),
         unfinished=tuple(sorted(p.name.removesuffix(".partial") for p in path.glob("*.partial"))),
         changed=max((p.stat().st_mtime for p in records if p.is_file()), default=0.0),

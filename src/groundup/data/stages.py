@@ -131,6 +131,10 @@ class TokenizerStage:
     type: Literal["train_tokenizer"] = "train_tokenizer"
     kind = "tokenizer"
 
+    def __post_init__(self) -> None:
+        if self.trainer is not None and self.algorithm != "bpe":
+            raise ConfigError(f"algorithm: {self.algorithm} learns no merges, so it takes no trainer", path="trainer")
+
     def inputs(self) -> Sequence[str]:
         return (self.documents,)
 
@@ -157,6 +161,7 @@ class TokenizerStage:
 
     def _train(self, documents: Path, total_bytes: int, context: StageContext) -> Any:
         from ..tokenizers import BPETokenizer, BPETrainConfig, CharTokenizer, WordTokenizer
+        from ..tokenizers.own_trainer import merges_of
 
         if self.algorithm == "char":
             every = (document.text for split in SPLITS for document in read_documents(documents, split))
@@ -178,12 +183,10 @@ class TokenizerStage:
             special_tokens=self.special_tokens,
             num_threads=self.num_threads,
         )
+        merge = None
         if self.trainer is not None:
-            from ..tokenizers.own_trainer import train_with
-
             function = user_function(self.trainer, ("words", "num_merges"), root=context.recipe_directory)
-            with context.progress.task(f"tokenizer: {self.trainer.use}"):
-                return train_with(function, texts, config, name=self.trainer.use)
+            merge = merges_of(function, self.trainer.use)
         with context.progress.task("tokenizer") as task:
 
             def show(progress: Any) -> None:
@@ -193,7 +196,7 @@ class TokenizerStage:
                 else:
                     task.update(facts=facts)
 
-            return BPETokenizer.train(texts, config, on_progress=show)
+            return BPETokenizer.train(texts, config, on_progress=show, merge=merge)
 
 
 @dataclass(frozen=True, kw_only=True)

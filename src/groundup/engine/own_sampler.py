@@ -61,8 +61,8 @@ class _Rows:
         self.name, self.function, self.offered = name, function, offered
 
     def __call__(self, logits: Tensor, history: Sequence[Sequence[int]]) -> Tensor:
-        rows = [self._row(row, ids) for row, ids in zip(logits.double().numpy(), history, strict=True)]
-        return torch.from_numpy(np.stack(rows)).to(logits.dtype)
+        rows = [self._row(row, ids) for row, ids in zip(logits.cpu().double().numpy(), history, strict=True)]
+        return torch.from_numpy(np.stack(rows)).to(logits.device, logits.dtype)
 
     def _row(self, logits: Any, history: Sequence[int]) -> Any:
         made = np.asarray(self.function(logits=logits.copy(), history=list(history), **self.offered), np.float64)

@@ -8,8 +8,7 @@ from urllib.parse import quote
 
 from nicegui import ui
 
-from groundup.core.artifact import SEAL, read_seal
-from groundup.core.errors import GroundupError
+from groundup.core.artifact import SEAL, sealed_in
 from groundup.core.runs import list_runs
 
 from .app import Studio
@@ -18,18 +17,13 @@ from .frame import empty
 
 def models_of(runs: Path) -> dict[str, str]:
     """Path -> name, of every finished model under the folder of runs; the newest first, one per stage."""
-    found: list[tuple[int, Path, str]] = []
-    for run in list_runs(runs) if runs.is_dir() else ():
-        for seal in run.path.glob(f"*/{SEAL}"):
-            folder = seal.parent
-            if folder.suffix in (".partial", ".old"):
-                continue
-            try:
-                if read_seal(folder).kind == "model":
-                    found.append((seal.stat().st_mtime_ns, folder, f"{run.path.name} / {folder.name}"))
-            except (GroundupError, OSError):
-                continue
-    return {str(folder): name for _, folder, name in sorted(found, reverse=True)}
+    found = [
+        ((path / SEAL).stat().st_mtime_ns, path, f"{run.path.name} / {path.name}")
+        for run in (list_runs(runs) if runs.is_dir() else ())
+        for path, seal in sealed_in(run.path)
+        if seal.kind == "model"
+    ]
+    return {str(path): name for _, path, name in sorted(found, reverse=True)}
 
 
 async def choose_model(studio: Studio, given: str, address: str, *, label: str = "Model") -> str | None:

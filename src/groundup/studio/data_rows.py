@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from groundup.core.artifact import SEAL, read_json, read_seal
+from groundup.core.artifact import SEAL, read_json, sealed_in
 from groundup.core.errors import DataError, GroundupError
 from groundup.core.protocols import Tokenizer
 from groundup.core.run_figures import is_number, read_resolved
@@ -143,13 +143,12 @@ def data_stages(run: Path) -> list[DataStage]:
     """In the order of the recipe. Those that are broken are left out."""
     order = list(read_resolved(run))
     found: list[tuple[int, DataStage]] = []
-    for seal in run.glob(f"*/{SEAL}"):
-        folder = seal.parent
-        if folder.suffix in (".partial", ".old") or not (folder / CARD).is_file():
+    for folder, seal in sealed_in(run):
+        if not (folder / CARD).is_file():
             continue
         try:
-            kind, card = read_seal(folder).kind, read_json(folder / CARD)
-        except (GroundupError, OSError, ValueError):
+            card = read_json(folder / CARD)
+        except (GroundupError, OSError):
             continue
         if not isinstance(card, dict):
             continue
@@ -159,7 +158,7 @@ def data_stages(run: Path) -> list[DataStage]:
         else:
             names = (*SPLITS, DROPPED_ROWS)
             files = tuple(n for n in names if (p := folder / f"{n}.jsonl").is_file() and p.stat().st_size)
-        made = DataStage(name=folder.name, path=folder, kind=kind, card=card, files=files)
+        made = DataStage(name=folder.name, path=folder, kind=seal.kind, card=card, files=files)
         found.append((order.index(folder.name) if folder.name in order else len(order), made))
     return [stage for _, stage in sorted(found, key=lambda pair: (pair[0], pair[1].name))]
 
@@ -312,18 +311,11 @@ def token_window(shards: TokenShards, tokenizer: Tokenizer, start: int, size: in
 
 def tokenizer_of(run: Path, identity: str, open_tokenizer: Callable[[Path], Tokenizer]) -> Tokenizer:
     """The tokenizer that made the shards: of the run's own, the one with that identity. Raises DataError when none has it."""
-    found: list[Path] = []
-    for seal in sorted(run.glob(f"*/{SEAL}")):
-        try:
-            made = read_seal(seal.parent)
-        except (GroundupError, OSError, ValueError):
-            continue
-        if made.kind in ("tokenizer", "model") and seal.parent.suffix not in (".partial", ".old"):
-            found.append(seal.parent)
-            figures = made.facts.get("figures") or {}
-            if figures.get("identity") == identity:
-                return open_tokenizer(seal.parent)
-    for folder in found:
+    found = [(path, seal) for path, seal in sealed_in(run) if seal.kind in ("tokenizer", "model")]
+    for path, seal in found:
+        if (seal.facts.get("figures") or {}).get("identity") == identity:
+            return open_tokenizer(path)
+    for folder, _ in found:
         if (folder / "tokenizer.json").is_file():
             tokenizer = open_tokenizer(folder)
             if tokenizer_identity(tokenizer) == identity:

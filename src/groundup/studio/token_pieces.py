@@ -14,8 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from groundup.core.artifact import SEAL, read_seal
-from groundup.core.errors import GroundupError
+from groundup.core.artifact import SEAL, sealed_in
 from groundup.core.protocols import Tokenizer
 from groundup.core.runs import list_runs
 from groundup.tokenizers.bpe import BPETokenizer
@@ -151,18 +150,12 @@ def tokenizers_of(runs: Path) -> dict[str, str]:
     """Path -> name, of the tokenizers that runs made, the newest first; of a run that made none, its newest model's."""
     found: list[tuple[int, Path, str]] = []
     for run in list_runs(runs) if runs.is_dir() else ():
-        kinds: dict[str, list[tuple[int, Path]]] = {"tokenizer": [], "model": []}
-        for mark in run.path.glob(f"*/{SEAL}"):
-            if mark.parent.suffix in (".partial", ".old"):
-                continue
-            try:
-                kinds.setdefault(read_seal(mark.parent).kind, []).append((mark.stat().st_mtime_ns, mark.parent))
-            except (GroundupError, OSError):
-                continue
-        of_models = [(t, p) for t, p in sorted(kinds["model"], reverse=True)[:1] if any(p.glob("*token*.json"))]
-        for time, folder in kinds["tokenizer"] or of_models:
-            found.append((time, folder, f"{run.path.name} / {folder.name}"))
-    return {str(folder): name for _, folder, name in sorted(found, reverse=True)}
+        made = sealed_in(run.path)
+        own = [path for path, seal in made if seal.kind == "tokenizer"]
+        of_models = [path for path, seal in made if seal.kind == "model"][:1]
+        for path in own or [path for path in of_models if any(path.glob("*token*.json"))]:
+            found.append(((path / SEAL).stat().st_mtime_ns, path, f"{run.path.name} / {path.name}"))
+    return {str(path): name for _, path, name in sorted(found, reverse=True)}
 
 
 # --- merges

@@ -24,7 +24,7 @@ from .vocabulary import BPEVocabulary
 if TYPE_CHECKING:
     import numpy as np
 
-    from .bpe_train import BPETrainConfig, Progress
+    from .bpe_train import BPETrainConfig, Merge, Progress
     from .merge_tables import MergeTables
     from .splitter import Splitter
 
@@ -55,11 +55,14 @@ class BPETokenizer:
         texts: Iterable[str | Path],
         config: BPETrainConfig,
         on_progress: Callable[[Progress], None] | None = None,
+        *,
+        merge: Merge | None = None,
     ) -> BPETokenizer:
-        """Learn a vocabulary from texts; a Path is read as a UTF-8 file. Texts are taken one at a time and not kept."""
+        """Learn a vocabulary from texts; a Path is read as a UTF-8 file. Texts are taken one at a time and not kept. merge: another way
+        to learn the merges (own_trainer.py)."""
         from .bpe_train import learn
 
-        learned = learn(texts, config, on_progress)
+        learned = learn(texts, config, on_progress, merge=merge)
         return cls(
             BPEVocabulary(
                 tokens=learned.tokens,

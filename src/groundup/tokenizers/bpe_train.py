@@ -60,6 +60,10 @@ class LearnedVocabulary:
     """Written forms of ids 0 .. len - 1."""
 
 
+Merge = Callable[[PieceCounts, BPETrainConfig, tuple[str, ...], Callable[[Progress], None] | None], LearnedVocabulary]
+"""(counts, config, special tokens, on_progress) -> what was learned."""
+
+
 def check_config(config: BPETrainConfig) -> tuple[str, ...]:
     """The special tokens without repeats. Raises TokenizerError when the config cannot be met."""
     special = tuple(dict.fromkeys(config.special_tokens))
@@ -83,9 +87,14 @@ def check_config(config: BPETrainConfig) -> tuple[str, ...]:
 
 
 def learn(
-    texts: Iterable[str | Path], config: BPETrainConfig, on_progress: Callable[[Progress], None] | None = None
+    texts: Iterable[str | Path],
+    config: BPETrainConfig,
+    on_progress: Callable[[Progress], None] | None = None,
+    *,
+    merge: Merge | None = None,
 ) -> LearnedVocabulary:
-    """Train on texts (a Path is a UTF-8 file). Fewer ids than asked for when no pair is frequent enough.
+    """Train on texts (a Path is a UTF-8 file). Fewer ids than asked for when no pair is frequent enough. merge: how merges are
+    learned from the counts; None: `learn_from_counts`.
 
     Raises TokenizerError for a config that cannot be met, DataError when there is no text.
     """
@@ -101,7 +110,7 @@ def learn(
         raise DataError(
             "there is no text to train a tokenizer on", hint="check the data stage: are all documents dropped?"
         )
-    return learn_from_counts(counts, config, special, on_progress)
+    return (merge or learn_from_counts)(counts, config, special, on_progress)
 
 
 def learn_from_counts(

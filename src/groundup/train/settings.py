@@ -165,34 +165,28 @@ def _time_steps(
 def gemm_peak(dtype: str, threads: int, *, seconds: float = 0.3) -> float:
     """Floating-point operations per second of this machine's best 1024^3 matrix product, measured now."""
     kind = getattr(torch, dtype)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        a, b = torch.randn(_GEMM_SIZE, _GEMM_SIZE).to(kind), torch.randn(_GEMM_SIZE, _GEMM_SIZE).to(kind)
-        out = a @ b
-        best, end = float("inf"), time.perf_counter() + seconds
-        while time.perf_counter() < end:
-            start = time.perf_counter()
-            torch.matmul(a, b, out=out)
-            best = min(best, time.perf_counter() - start)
-        return 2 * _GEMM_SIZE**3 / best
-    finally:
-        torch.set_num_threads(before)
+    a, b = (torch.randn(_GEMM_SIZE, _GEMM_SIZE).to(kind) for _ in range(2))
+    out = a @ b
+    return 2 * _GEMM_SIZE**3 / _best_seconds(lambda: torch.matmul(a, b, out=out), threads, seconds)
 
 
 def memory_bandwidth(threads: int, *, seconds: float = 0.3) -> float:
     """Bytes per second that this machine reads and writes when it adds arrays too large for its caches, measured now."""
+    a, b, out = (torch.ones(_STREAM_FLOATS) for _ in range(3))
+    return 3 * a.nbytes / _best_seconds(lambda: torch.add(a, b, out=out), threads, seconds)
+
+
+def _best_seconds(work: Callable[[], Any], threads: int, seconds: float) -> float:
+    """Of as many calls as fit into `seconds`, the first, which may load something, not counted."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        a = torch.ones(_STREAM_FLOATS)
-        b, out = torch.ones_like(a), torch.empty_like(a)
-        torch.add(a, b, out=out)
+        work()
         best, end = float("inf"), time.perf_counter() + seconds
         while time.perf_counter() < end:
             start = time.perf_counter()
-            torch.add(a, b, out=out)
+            work()
             best = min(best, time.perf_counter() - start)
-        return 3 * a.nbytes / best
+        return best
     finally:
         torch.set_num_threads(before)

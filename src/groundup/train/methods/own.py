@@ -74,7 +74,7 @@ class _ByFunction(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, targets: Tensor, function: Callable[..., Any], name: str) -> Tensor:
-        made = function(logits=logits.detach().double().numpy(), targets=targets.numpy())
+        made = function(logits=logits.detach().cpu().double().numpy(), targets=targets.cpu().numpy())
         if not (isinstance(made, dict) and {"loss", "grad"} <= made.keys()):
             raise ConfigError(f"{name} must return {{'loss': number, 'grad': array}}, not {type(made).__name__}")
         grad = np.asarray(made["grad"], np.float64)
@@ -82,7 +82,7 @@ class _ByFunction(torch.autograd.Function):
             raise ConfigError(
                 f"{name}: the gradient must have the logits' shape [N, V] = {list(logits.shape)}, not {list(grad.shape)}"
             )
-        ctx.save_for_backward(torch.from_numpy(grad).to(logits.dtype))
+        ctx.save_for_backward(torch.from_numpy(grad).to(logits.device, logits.dtype))
         return logits.new_tensor(float(made["loss"]), dtype=torch.float32)
 
     @staticmethod
