@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from groundup.learn.content import all_labs, exercises_of, labs_of
+from groundup.learn.content import all_labs, exercises_of, labs_of, lesson_path
 from groundup.learn.exercises.grader import load_exercise
 from groundup.learn.projects import load_projects
 from groundup.learn.roadmap import Chapter, Roadmap, Row, load_roadmap
-from groundup.studio.lesson import lesson_path, sections
+from groundup.studio.lesson import sections
 
 from .links import Links, in_cell, plain
 from .mathematics import draw_mathematics

@@ -18,11 +18,11 @@ import pytest
 
 from browsing import opened
 from groundup.core.errors import GroundupError
-from groundup.learn.content import all_labs
+from groundup.learn.content import all_labs, lesson_path
 from groundup.learn.progress import Progress
 from groundup.learn.roadmap import load_roadmap
 from groundup.studio.lab_pages import LabPages
-from groundup.studio.lesson import lesson_path, lesson_pieces
+from groundup.studio.lesson import lesson_pieces
 from small_studio import StudioProcess, studio_process
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 import pytest
 
 from groundup.core.errors import DataError
-from groundup.learn.content import labs_folder
-from groundup.studio import lesson
-from groundup.studio.lesson import command_lines, lesson_path, lesson_pieces, mathml, sections, to_pieces
+from groundup.learn import content
+from groundup.learn.content import labs_folder, lesson_path
+from groundup.studio.lesson import command_lines, lesson_pieces, mathml, sections, to_pieces
 
 pytestmark = pytest.mark.row("L.8")
 TEXT = r"""# Chapter 5: The transformer
@@ -112,7 +112,7 @@ def test_what_could_run_is_text() -> None:
 def test_a_file_that_changes_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "labs" / "ch05_transformer"
     folder.mkdir(parents=True)
-    monkeypatch.setattr(lesson, "labs_folder", lambda: tmp_path / "labs")
+    monkeypatch.setattr(content, "labs_folder", lambda: tmp_path / "labs")
     assert lesson_path(5) is None
     (folder / "lesson.md").write_text("# C\n\nold\n\n## 5.1 A\n\none\n")
     path = lesson_path(5)

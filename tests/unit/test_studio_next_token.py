@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 import pytest
 import torch
 
-from groundup.core.types import Capabilities, Chunk, Request, SamplingParams, TokenLogprob, Usage
+from groundup.core.errors import RequestError
+from groundup.core.types import Capabilities, Chunk, Request, SamplingParams, Usage
 from groundup.engine import Engine, EngineConfig
 from groundup.engine.sampling import RowSettings, SamplingPlan
 from groundup.studio.next_token import (
@@ -155,40 +156,24 @@ def test_the_engine_is_asked_and_gone_on_with_token_by_token() -> None:
         model.close()
 
 
-class Endpoint:
-    """Like a model far away: text in, no ids of its own, at times no log-probabilities."""
+class Quiet:
+    """A model that tells no log-probabilities, whatever it says that it can."""
 
-    def __init__(self, abilities: frozenset[str] = frozenset({"logprobs"}), silent: bool = False) -> None:
-        self.capabilities = Capabilities(model="far", max_context_tokens=100, abilities=abilities)
-        self.silent = silent
-        self.asked: list[Request] = []
+    tokenizer = ByteTokenizer()
+
+    def __init__(self, *abilities: str) -> None:
+        self.capabilities = Capabilities(model="quiet", max_context_tokens=100, abilities=frozenset(abilities))
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Chunk]]:
-        self.asked += requests
-        top = ((-1, " a", -0.4), (-1, "\n", -1.2), (-1, "<b>", -2.5))
-        told = () if self.silent else (TokenLogprob(token_id=-1, token=" a", logprob=-0.4, top=top),)
         for i, _ in enumerate(requests):
-            yield (
-                i,
-                Chunk(
-                    text=" a", logprobs=told, finish_reason="length", usage=Usage(prompt_tokens=1, completion_tokens=1)
-                ),
-            )
+            yield i, Chunk(text="a", finish_reason="length", usage=Usage(prompt_tokens=1, completion_tokens=1))
 
 
-def test_an_endpoint_is_asked_by_its_text() -> None:
-    far = Endpoint()
-    tree = Branches(begin(far, "x"))
-    told = ask(far, tree.prompt_here())
-    assert [c.shown for c in told.candidates] == ["·a", "⏎\n", "<b>"] and told.others > 100_000
-    tree.take(told.candidates[1])
-    tree.take(told.candidates[0])
-    assert tree.prompt_here() == "x\n a"
-    assert far.asked[0].prompt == "x" and far.asked[0].params.logprobs == 20 and not far.asked[0].params.ignore_eos
-    with pytest.raises(Exception, match="told no log-probabilities"):
-        ask(Endpoint(silent=True), "x")
-    assert "does not tell" in can_tell(Endpoint(frozenset()))
-    assert "translator" in can_tell(Endpoint(frozenset({"logprobs", "rewrites"})))
+def test_a_model_that_does_not_tell_is_an_error_or_said_before() -> None:
+    with pytest.raises(RequestError, match="told no log-probabilities"):
+        ask(Quiet("logprobs"), (1,))
+    assert "does not tell" in can_tell(Quiet())
+    assert "translator" in can_tell(Quiet("logprobs", "rewrites"))
 
 
 def test_branches_are_a_tree_to_go_back_in() -> None:
@@ -211,5 +196,5 @@ def test_branches_are_a_tree_to_go_back_in() -> None:
 def test_tokens_are_shown_by_their_bytes_where_they_are_known() -> None:
     assert shown(ByteTokenizer(), 0xE6, "\N{REPLACEMENT CHARACTER}") == "⟨E6⟩"
     assert shown(ByteTokenizer(), 256, "") == "<eos>"
-    assert shown(None, -1, "") == "∅" and shown(None, -1, " x") == "·x"
+    assert shown(ByteTokenizer(), 9999, "") == "∅" and shown(ByteTokenizer(), 9999, " x") == "·x"
     assert SamplingParams(**{"top_k": 3}) == Rules(top_k=3).params()

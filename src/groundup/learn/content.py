@@ -93,15 +93,18 @@ def exercises_of(row_id: str) -> tuple[str, ...]:
     return tuple(name for name in EXERCISES if row_of(name) == row_id)
 
 
+def lesson_path(chapter: int | str) -> Path | None:
+    """lesson.md of the chapter; None where there is none (yet)."""
+    folder = labs_folder()
+    return next(iter(sorted(folder.glob(f"ch{chapter:0>2}_*/lesson.md"))), None) if folder else None
+
+
 @cache
 def lesson_of(row_id: str) -> Path | None:
     """lesson.md of the row's chapter, where it has a heading for the row (`## 5.4 ...`)."""
-    folder = labs_folder()
-    chapter = row_id.partition(".")[0]
-    for path in folder.glob(f"ch{chapter:0>2}_*/lesson.md") if folder else ():
-        if re.search(rf"^#+ {re.escape(row_id)}\b", path.read_text(encoding="utf-8"), re.M):
-            return path
-    return None
+    path = lesson_path(row_id.partition(".")[0])
+    told = path is not None and re.search(rf"^#+ {re.escape(row_id)}\b", path.read_text(encoding="utf-8"), re.M)
+    return path if told else None
 
 
 def _order(content_id: str) -> tuple[int, int, str]:

@@ -12,7 +12,7 @@ import os
 import sqlite3
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -80,10 +80,7 @@ class Progress:
 
     def names(self, kind: Kind) -> set[str]:
         """Of what was done and not taken back."""
-        done: dict[str, bool] = {}
-        for fact in self.facts(kind):
-            done[fact.name] = not fact.detail.get("undone", False)
-        return {name for name, is_done in done.items() if is_done}
+        return names_in(self.facts(kind), kind)
 
     def last(self, kind: Kind) -> Fact | None:
         found = self.facts(kind)
@@ -131,6 +128,12 @@ class Progress:
                 f"{self.path}: {error}",
                 hint=f"move it away and read an export back in: mv {self.path} {self.path}.broken",
             ) from None
+
+
+def names_in(facts: Iterable[Fact], kind: Kind) -> set[str]:
+    """`Progress.names` of facts that were read already, oldest first: the newest fact of a name counts."""
+    done = {fact.name: not fact.detail.get("undone", False) for fact in facts if fact.kind == kind}
+    return {name for name, is_done in done.items() if is_done}
 
 
 def _checked(raw: Any, where: str) -> Fact:

@@ -84,7 +84,7 @@ class Studio:
 
     def close(self, grace_seconds: float) -> None:
         """Let what is being generated end, then close everything that pages have opened."""
-        self.models.drain(grace_seconds)
+        self.models.close()
         while self.closing:
             self.closing.pop()()
 

@@ -75,22 +75,15 @@ def heading(title: str, lead: str = "") -> None:
 
 
 @contextmanager
-def card(title: str = "", *, note: str = "", wide: bool = False) -> Iterator[ui.element]:
+def card(title: str = "", *, note: str = "") -> Iterator[ui.element]:
     """A box of the content, with a heading of its own."""
-    with ui.element("section").classes("st-card st-wide" if wide else "st-card") as box:
+    with ui.element("section").classes("st-card") as box:
         if title:
             with ui.element("h2"):
                 ui.label(title)
         if note:
             ui.label(note).classes("st-note")
         yield box
-
-
-@contextmanager
-def row(*, wrap: bool = True) -> Iterator[None]:
-    """Things beside each other, under each other where the page is narrow."""
-    with ui.element("div").classes("st-row" if wrap else "st-row st-nowrap"):
-        yield
 
 
 def facts(pairs: Mapping[str, str] | Sequence[tuple[str, str]]) -> None:

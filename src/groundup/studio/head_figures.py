@@ -18,15 +18,19 @@ Letters: L layers, H heads, T positions.
 from __future__ import annotations
 
 import base64
-import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from .token_pieces import visible
+
+if TYPE_CHECKING:
+    from .app import Inspector
 
 _NAMED_FROM = 0.4
 """Share from which a head is called by what it does; below, several things at once would be as true."""
@@ -94,24 +98,11 @@ def picture(weights: NDArray[np.float32]) -> str:
     """The weights [T, S] in [0, 1] as a PNG in a data URI, one pixel each: how opaque is the square root of the weight, so that small
     ones are seen too."""
     opaque = (np.sqrt(np.clip(weights, 0, 1)) * 255 + 0.5).astype(np.uint8)
-    height, width = opaque.shape
-    rows = np.zeros((height, width + 1), np.uint8)  # each row begins with its filter, 0: none
-    rows[:, 1:] = opaque
-    made = b"\x89PNG\r\n\x1a\n" + b"".join(
-        _chunk(kind, data)
-        for kind, data in (
-            (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
-            (b"PLTE", bytes(_INK) * 256),
-            (b"tRNS", bytes(range(256))),
-            (b"IDAT", zlib.compress(rows.tobytes(), 6)),
-            (b"IEND", b""),
-        )
-    )
-    return "data:image/png;base64," + base64.b64encode(made).decode()
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    image = Image.fromarray(opaque, "P")
+    image.putpalette(bytes(_INK) * 256)
+    out = BytesIO()
+    image.save(out, "PNG", transparency=bytes(range(256)))
+    return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,18 +127,18 @@ class Reading:
         return float(self.losses.mean())
 
 
-def read_text(inspector: object, text: str) -> Reading | None:
-    """All of it at once; None for a text of fewer than two tokens. inspector: an `Inspector` (studio/app.py)."""
-    pieces = list(inspector.pieces(text))  # type: ignore[attr-defined]
+def read_text(inspector: Inspector, text: str) -> Reading | None:
+    """All of it at once; None for a text of fewer than two tokens."""
+    pieces = list(inspector.pieces(text))
     if len(pieces) < 2:
         return None
-    attention = inspector.attention(text)  # type: ignore[attr-defined]
+    attention = inspector.attention(text)
     return Reading(
         text=text,
         pieces=pieces,
         shown=[visible(p) or "∅" for p in pieces],
         attention=attention,
-        losses=inspector.losses(text),  # type: ignore[attr-defined]
+        losses=inspector.losses(text),
         figures=[[head_figures(head, pieces) for head in layer] for layer in attention],
         pictures=[[picture(head) for head in layer] for layer in attention],
     )

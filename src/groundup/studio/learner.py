@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from groundup.learn.content import all_labs
 from groundup.learn.exercises import EXERCISES
 from groundup.learn.plan import Plan, against
-from groundup.learn.progress import Fact, Progress
+from groundup.learn.progress import Progress, names_in
 from groundup.learn.projects import load_projects, steps_in
 from groundup.learn.roadmap import Chapter, Roadmap, load_roadmap
 from groundup.learn.standing import next_step, plan_of, rows_by
@@ -80,9 +79,9 @@ def read_standing(progress: Progress, today: date | None = None) -> Standing:
     facts = progress.facts()
     roadmap = load_roadmap()
     known = {row.id for row in roadmap.rows()}
-    marked, passed = _names(facts, "row") & known, _names(facts, "exercise")
+    marked, passed = names_in(facts, "row") & known, names_in(facts, "exercise")
     labs = all_labs()
-    finished = _names(facts, "lab")
+    finished = names_in(facts, "lab")
     rows = rows_by(marked, passed, finished) & known
     plan = plan_of(progress)
     return Standing(
@@ -110,12 +109,6 @@ def minutes_told(seconds: float) -> str:
     if seconds <= 0:
         return "a minute or so"
     return f"about {round(seconds):d} seconds" if seconds < 90 else f"about {round(seconds / 60):d} minutes"
-
-
-def _names(facts: Collection[Fact], kind: str) -> set[str]:
-    """Done and not taken back; the newest fact of a name counts."""
-    done = {fact.name: not fact.detail.get("undone", False) for fact in facts if fact.kind == kind}
-    return {name for name, is_done in done.items() if is_done}
 
 
 def _listed(names: list[str]) -> str:

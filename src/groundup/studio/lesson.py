@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Literal
 
 from groundup.core.errors import DataError
-from groundup.learn.content import labs_folder
 
 _ROW = re.compile(r"^##\s+(\d+\.\d+)\b[^\n]*$", re.M)
 _TITLE = re.compile(r"\A\s*#\s[^\n]*\n")
@@ -37,12 +36,6 @@ class Piece:
     kind: Literal["html", "commands"]
     text: str
     """HTML, or lines to type."""
-
-
-def lesson_path(chapter: int) -> Path | None:
-    """lesson.md of the chapter; None where there is none (yet)."""
-    folder = labs_folder()
-    return next(iter(sorted(folder.glob(f"ch{chapter:02d}_*/lesson.md"))), None) if folder else None
 
 
 def lesson_pieces(path: Path, row: str = "") -> tuple[Piece, ...]:

@@ -1,4 +1,4 @@
-"""What may come next, and what the settings of sampling leave of it: from the log-probabilities that any Generator can give.
+"""What may come next, and what the settings of sampling leave of it: from the log-probabilities that a Generator gives.
 
 A Generator tells its 20 likeliest tokens; of the others only their number and their mass together are known, and that none is likelier than
 the last of the 20. So what the engine would do (engine/sampling.py: penalties, temperature, top-k, top-p, min-p, in this order) is worked
@@ -17,15 +17,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from groundup.core.errors import RequestError
-from groundup.core.protocols import complete
+from groundup.core.protocols import Tokenizer, complete
 from groundup.core.types import Completion, Request, SamplingParams
 
 from .token_pieces import piece_of, visible
 
 TOLD = 20
 """Tokens told of: the most that the engine, OpenAI and vLLM allow."""
-_LARGEST_VOCABULARY = 1 << 18
-"""Where the number of tokens is not known: the largest published ones (Gemma's) have this many."""
 _CLOSE = 0.005
 """Intervals narrower than this are shown as a number."""
 
@@ -253,38 +251,37 @@ def can_tell(generator: Any) -> str:
     return ""
 
 
-def begin(generator: Any, text: str) -> tuple[int, ...] | str:
-    """The prompt for a text: ids where the Generator says what they are, so that what is picked is the token and not its text."""
-    ids = getattr(generator, "prompt_ids", None)
-    return tuple(ids(Request(prompt=text))) if ids is not None else text
+def begin(generator: Any, text: str) -> tuple[int, ...]:
+    """The ids that a text is to the model, so that what is picked later is the token and not its text. generator: of `Openers.model`."""
+    return tuple(generator.prompt_ids(Request(prompt=text)))
 
 
-def ask(generator: Any, prompt: tuple[int, ...] | str) -> Told:
+def ask(generator: Any, prompt: tuple[int, ...]) -> Told:
     """The likeliest next tokens. Raises RequestError as generating does."""
-    params = SamplingParams(max_tokens=1, temperature=0.0, logprobs=TOLD, ignore_eos=isinstance(prompt, tuple))
+    params = SamplingParams(max_tokens=1, temperature=0.0, logprobs=TOLD, ignore_eos=True)
     completion = complete(generator, [Request(prompt=prompt, params=params)])[0]
     if not completion.logprobs or not completion.logprobs[0].top:
         raise RequestError("the model told no log-probabilities of its next token")
-    tokenizer = getattr(generator, "tokenizer", None)
+    tokenizer = generator.tokenizer
     first = completion.logprobs[0]
     made = [Candidate(token_id=i, shown=shown(tokenizer, i, text), text=text, logprob=p) for i, text, p in first.top]
-    size = getattr(tokenizer, "vocab_size", None)
-    # A model may have up to 63 more outputs than tokens (models/stages.py rounds up).
+    size = tokenizer.vocab_size
     return Told(
         candidates=sorted(made, key=lambda c: -c.logprob),
-        others=max(0, _LARGEST_VOCABULARY if size is None else 0 if size <= len(made) else size + 63 - len(made)),
+        # A model may have up to 63 more outputs than tokens (models/stages.py rounds up).
+        others=0 if size <= len(made) else size + 63 - len(made),
     )
 
 
-def shown(tokenizer: Any, token_id: int, text: str) -> str:
+def shown(tokenizer: Tokenizer, token_id: int, text: str) -> str:
     """A token for the eye."""
-    if tokenizer is not None and 0 <= token_id < tokenizer.vocab_size:
+    if 0 <= token_id < tokenizer.vocab_size:
         return piece_of(tokenizer.token_bytes(token_id)).shown
     return visible(text) or "∅"
 
 
 def continuations(
-    generator: Any, prompt: tuple[int, ...] | str, rules: Rules, *, count: int, max_tokens: int, seed: int
+    generator: Any, prompt: tuple[int, ...], rules: Rules, *, count: int, max_tokens: int, seed: int
 ) -> list[Completion]:
     """`count` ways to go on, with seeds from `seed` on, and the probability of each token."""
     requests = [
@@ -308,7 +305,7 @@ class Branch:
 class Branches:
     """Which tokens were taken, and where one is: a tree that only grows."""
 
-    def __init__(self, prompt: tuple[int, ...] | str) -> None:
+    def __init__(self, prompt: tuple[int, ...]) -> None:
         self.prompt = prompt
         self.all: list[Branch] = [Branch(0, None)]
         self.here = 0
@@ -337,10 +334,8 @@ class Branches:
     def taken(self, end: int | None = None) -> list[Candidate]:
         return [b.candidate for b in self.path(end) if b.candidate is not None]
 
-    def prompt_here(self) -> tuple[int, ...] | str:
+    def prompt_here(self) -> tuple[int, ...]:
         """What the Generator is asked with."""
-        if isinstance(self.prompt, str):
-            return self.prompt + "".join(c.text for c in self.taken())
         return (*self.prompt, *(c.token_id for c in self.taken()))
 
     def counts(self) -> dict[int, int]:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
-from importlib.resources import files
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from nicegui import ui
 from nicegui.element import Element
 from numpy.typing import NDArray
 
+from .frame import style_sheet
 from .token_pieces import Cut
 
 POINT = "Point at a token, or Tab to the text and use the arrow keys."
@@ -23,14 +23,31 @@ _SHOWN_PIECES = 2000
 """Elements that a browser still draws at once while one types."""
 
 
-@lru_cache
-def _css() -> str:
-    return files(__package__).joinpath("pieces.css").read_text(encoding="utf-8")
-
-
 def use_pieces() -> None:
     """Call it once in a page that has any of the parts below."""
-    ui.add_css(_css())
+    style_sheet("pieces.css")
+
+
+def text_with_examples(
+    examples: Mapping[str, str], name: str, on_change: Callable[[], Any], *, most: int, wait_ms: int = 350
+) -> ui.textarea:
+    """A text to type, which begins as the first example, and chips that put the others there. on_change: called once nothing was typed
+    for `wait_ms`."""
+    box = (
+        ui.textarea(value=next(iter(examples.values())), on_change=on_change)
+        .props(f'outlined autogrow debounce={wait_ms} maxlength={most} aria-label="{name}" spellcheck=false')
+        .classes("st-text")
+        .style("width: 100%")
+    )
+    with ui.element("div").classes("st-chips").props('role=group aria-label="Examples"').style("margin: .6rem 0"):
+        ui.label("Try").classes("st-note").style("margin: 0")
+        for example, text in examples.items():
+            chip(example, partial(box.set_value, text))
+    return box
+
+
+def chip(name: str, click: Callable[[], Any]) -> ui.button:
+    return ui.button(name, on_click=click, color=None).props("flat dense size=sm padding='2px 12px'")
 
 
 class TokenStrip(Element, component="token_strip.js"):

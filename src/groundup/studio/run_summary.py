@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from groundup.core.errors import ArtifactError
-from groundup.core.recipe import RUN_KEYS
 from groundup.core.run_figures import Curve, RunCurves, is_number, read_resolved, run_report
 from groundup.core.runs import Run, is_run
 from groundup.evals.meanings import MEASURES
 from groundup.evals.report.reading import best_row, evaluations, figures, measure_title, shown, stages
 
+_KEYS_OF_THE_RUN = ("name", "description", "seed")
+"""Of resolved.json. Not recipe.RUN_KEYS: a recipe's `base:` is gone by then, and a stage may be called base."""
 _TILES = 4
 _PREFERRED = ("val_loss", "loss", "accuracy", "val_accuracy", "perplexity", "documents_kept", "parameters")
 """Figures that a run without evaluations is known by, the most telling first."""
@@ -92,14 +93,14 @@ def state_of(run: Run) -> str:
     """running, stopped (unfinished, and its record has not grown for a while) or done."""
     if run.is_live:
         return "running"
-    planned = [name for name in read_resolved(run.path) if name not in RUN_KEYS]
+    planned = [name for name in read_resolved(run.path) if name not in _KEYS_OF_THE_RUN]
     return "done" if all(name in run.stages for name in planned) and not run.unfinished else "stopped"
 
 
 def stage_states(run: Run) -> list[StageState]:
     """Every stage of the recipe, in order; what the report has beyond them comes last."""
     resolved = read_resolved(run.path)
-    names = [name for name, node in resolved.items() if name not in RUN_KEYS and isinstance(node, Mapping)]
+    names = [name for name, node in resolved.items() if name not in _KEYS_OF_THE_RUN and isinstance(node, Mapping)]
     done = stages(run_report(run.path))
     made = []
     for name in dict.fromkeys([*names, *done]):

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from groundup.core.errors import GroundupError, ModelError
 
-from ..app import Studio
+from ..app import Inspector, Studio
 from ..choosing import choose_model
 from ..frame import card, empty, error_box, facts, heading, working
 from ..head_figures import HeadFigures, Reading, read_text
-from ..inspectors import OpenInspectors
-from ..pieces import AttentionMap, PickTable, TokenStrip, use_pieces
+from ..kept import KeptOpen
+from ..pieces import AttentionMap, PickTable, TokenStrip, text_with_examples, use_pieces
 from ..token_pieces import clean
 
 EXAMPLES = {
@@ -52,7 +52,7 @@ T = TypeVar("T")
 
 
 def add(studio: Studio) -> None:
-    inspectors = OpenInspectors(studio.openers.inspector)
+    inspectors: KeptOpen[Inspector] = KeptOpen(studio.openers.inspector, lambda inspector: inspector.close())
     studio.closing.append(inspectors.close)
 
     @studio.page("/attention", "Attention")
@@ -78,7 +78,7 @@ def name_of(head: Head) -> str:
 
 
 class _Page:
-    def __init__(self, inspectors: OpenInspectors, path: Path) -> None:
+    def __init__(self, inspectors: KeptOpen[Inspector], path: Path) -> None:
         self.inspectors = inspectors
         self.path = path
         self.reading: Reading | None = None
@@ -93,25 +93,7 @@ class _Page:
 
     def build(self) -> None:
         with card("Text"):
-            self.text = (
-                ui.textarea(value=EXAMPLES["Code"], on_change=self.read)
-                .props(
-                    f'outlined autogrow debounce=350 maxlength={_MOST_CHARACTERS} aria-label="Text to read" spellcheck=false'
-                )
-                .classes("st-text")
-                .style("width: 100%")
-            )
-            with (
-                ui.element("div")
-                .classes("st-chips")
-                .props('role=group aria-label="Examples"')
-                .style("margin-top: .6rem")
-            ):
-                ui.label("Try").classes("st-note").style("margin: 0")
-                for name, example in EXAMPLES.items():
-                    ui.button(name, on_click=partial(self.text.set_value, example), color=None).props(
-                        "flat dense size=sm padding='2px 12px'"
-                    )
+            self.text = text_with_examples(EXAMPLES, "Text to read", self.read, most=_MOST_CHARACTERS)
             self.state = ui.element("div")
         self.body = ui.element("div").classes("st-grid")
         with self.body:

@@ -11,7 +11,7 @@ from html import escape
 from nicegui import ui
 
 from groundup.core.errors import ConfigError, GroundupError
-from groundup.learn.content import LabFacts, exercises_of, lab_facts, labs_of
+from groundup.learn.content import LabFacts, exercises_of, lab_facts, labs_of, lesson_path
 from groundup.learn.progress import Progress
 from groundup.learn.roadmap import Chapter, Row
 from groundup.server.config import is_loopback
@@ -22,7 +22,7 @@ from ..exercise_view import ExerciseView
 from ..frame import card, command_line, empty, error_box, facts, heading, style_sheet, when_seen_again, working
 from ..lab_pages import LabPages, Mode
 from ..learner import Standing, minutes_told, read_standing, status_told
-from ..lesson import Piece, command_lines, lesson_path, lesson_pieces
+from ..lesson import Piece, command_lines, lesson_pieces
 
 
 def add(studio: Studio) -> None:

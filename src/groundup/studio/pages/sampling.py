@@ -33,7 +33,7 @@ from ..next_token import (
     narrow,
     shown,
 )
-from ..pieces import ChoiceBars, Range, TokenStrip, use_pieces
+from ..pieces import ChoiceBars, Range, TokenStrip, chip, text_with_examples, use_pieces
 from ..token_pieces import clean, visible
 
 EXAMPLES = {
@@ -93,23 +93,7 @@ class _Page:
 
     def build(self) -> None:
         with card("Text"):
-            self.text = (
-                ui.textarea(value=EXAMPLES["Code"], on_change=self.begin)
-                .props(
-                    f'outlined autogrow debounce=350 maxlength={_MOST_CHARACTERS} aria-label="Text to go on from" spellcheck=false'
-                )
-                .classes("st-text")
-                .style("width: 100%")
-            )
-            with (
-                ui.element("div")
-                .classes("st-chips")
-                .props('role=group aria-label="Examples"')
-                .style("margin-top: .6rem")
-            ):
-                ui.label("Try").classes("st-note").style("margin: 0")
-                for name, example in EXAMPLES.items():
-                    _chip(name, partial(self.text.set_value, example))
+            self.text = text_with_examples(EXAMPLES, "Text to go on from", self.begin, most=_MOST_CHARACTERS)
             self.state = ui.element("div")
         self.body = ui.element("div").classes("st-grid")
         with self.body:
@@ -131,8 +115,8 @@ class _Page:
                 "st-note"
             )
             with ui.element("div").classes("st-chips").style("margin-top: .3rem"):
-                self.start = _chip("Back to the text", lambda: self.go(0))
-                self.likeliest = _chip("Take the likeliest", self.take_likeliest)
+                self.start = chip("Back to the text", lambda: self.go(0))
+                self.likeliest = chip("Take the likeliest", self.take_likeliest)
             self.others_title = ui.element("h3")
             with self.others_title:
                 ui.label("Other branches")
@@ -157,7 +141,7 @@ class _Page:
                 .style("margin-bottom: .6rem")
             ):
                 for name, rules in PRESETS.items():
-                    _chip(name, partial(self.use, rules))
+                    chip(name, partial(self.use, rules))
             for field, name, low, high, step, what in _SETTINGS:
                 with ui.element("div").classes("st-setting"):
                     ui.label(name).props(f'title="{what}"')
@@ -207,7 +191,7 @@ class _Page:
             if why:
                 return why, None, None, None
             prompt = begin(generator, text)
-            return "", getattr(generator, "tokenizer", None), Branches(prompt), ask(generator, prompt)
+            return "", generator.tokenizer, Branches(prompt), ask(generator, prompt)
 
         if self.branches is None:
             self.state.clear()
@@ -431,10 +415,6 @@ class _Page:
         with ui.element("div").classes("st-way"):
             ui.label(f"seed {seed}" + (" · ends" if completion.finish_reason == "stop" else ""))
             TokenStrip(told, label=f"Continuation with seed {seed}", hint="", on_pick=follow)
-
-
-def _chip(name: str, click: Callable[[], Any]) -> ui.button:
-    return ui.button(name, on_click=click, color=None).props("flat dense size=sm padding='2px 12px'")
 
 
 def _setting(field: str, value: float) -> str:

@@ -17,7 +17,7 @@ from groundup.tokenizers.bpe import BPETokenizer
 
 from ..app import Studio
 from ..frame import card, command_line, empty, error_box, heading
-from ..pieces import POINT, Range, TokenStrip, coloured, left_out, use_pieces
+from ..pieces import POINT, Range, TokenStrip, coloured, left_out, text_with_examples, use_pieces
 from ..token_pieces import (
     BUILT_IN,
     MOST_CHARACTERS,
@@ -72,22 +72,7 @@ class _Page:
 
     def build(self) -> None:
         with card("Text"):
-            self.text = (
-                ui.textarea(value=EXAMPLES["Prose"], on_change=self.refresh)
-                .props(
-                    f'outlined autogrow debounce=200 maxlength={MOST_CHARACTERS} aria-label="Text to cut" spellcheck=false'
-                )
-                .classes("st-text")
-                .style("width: 100%")
-            )
-            with (
-                ui.element("div").classes("st-chips").props('role=group aria-label="Examples"').style("margin: .6rem 0")
-            ):
-                ui.label("Try").classes("st-note").style("margin: 0")
-                for name, example in EXAMPLES.items():
-                    ui.button(name, on_click=lambda _, e=example: self.text.set_value(e), color=None).props(
-                        "flat dense size=sm padding='2px 12px'"
-                    )
+            self.text = text_with_examples(EXAMPLES, "Text to cut", self.refresh, most=MOST_CHARACTERS, wait_ms=200)
             with ui.element("div").classes("st-fields"):
                 self.choice = ui.select(
                     self.names, multiple=True, value=list(_BUILT_IN_AT_FIRST), label="Tokenizers", on_change=self.chosen
