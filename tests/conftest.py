@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+
+from browsing import launched
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -29,3 +36,10 @@ def draw() -> np.random.Generator:
     seed = int.from_bytes(os.urandom(4), "big")
     print("seed", seed)
     return np.random.default_rng(seed)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One for all tests of a process: two at once are more than playwright's synchronous half allows."""
+    with launched() as browser:
+        yield browser

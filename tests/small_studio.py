@@ -40,7 +40,7 @@ def studio_process(runs: Path, folder: Path, *options: str) -> Iterator[StudioPr
         yield StudioProcess(json.loads(line)["url"], runs, files, home)
         process.terminate()
         _, errors = process.communicate(timeout=60)
-        assert (process.returncode, errors) == (0, "")
+        assert (process.returncode, errors) == (0, ""), f"it ended with {process.returncode}:\n{errors}"
     finally:
         process.kill()
         process.communicate()

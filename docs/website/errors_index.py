@@ -23,6 +23,7 @@ EXIT_CODES = {
     2: "what was asked is wrong: a recipe, a key, an option, an argument",
     3: "an optional package is missing; the line `try:` is the command that installs it",
     130: "it was interrupted with Ctrl-C; the same command goes on where it was",
+    143: "it was ended with SIGTERM; the same command goes on where it was",
     141: "what read its output went away (a pipe)",
 }
 

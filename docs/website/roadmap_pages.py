@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from pathlib import Path
 
-from groundup.learn.content import all_labs, exercises_of, labs_of, lesson_path
+from groundup.learn.content import exercises_of, lab_facts, labs_of, lesson_path
 from groundup.learn.exercises.grader import load_exercise
 from groundup.learn.projects import load_projects
 from groundup.learn.roadmap import Chapter, Roadmap, Row, load_roadmap
@@ -71,6 +69,12 @@ def _front(roadmap: Roadmap) -> str:
             f"{part.focus[0].upper()}{part.focus[1:]}. {weeks}, {part.difficulty}. {part.outcome}",
             "| chapter | rows that work | difficulty | time | after |\n|---|---|---|---|---|\n" + "\n".join(table),
         ]
+    journey = [f"| {row.id} | {row.title} | {row.status} |" for row in roadmap.journey]
+    parts += [
+        "## The journey",
+        "What carries a learner through the chapters.",
+        "| row | what | status |\n|---|---|---|\n" + "\n".join(journey),
+    ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -146,9 +150,8 @@ def _row(row: Row, lesson: str, page: str, links: Links, said: Mapping[str, str]
         facts.append(f"- code: {target}{': ' + in_cell(plain(told)) if told else ''}")
     for recipe in row.recipes:
         facts.append(f"- recipe: [`recipes/{recipe}.yaml`]({links.relative(page, 'recipes.md')}#{recipe})")
-    labs = all_labs()
     for name in labs_of(row.id):
-        facts.append(f"- lab: `groundup lab {name}`, {plain(lab_title(labs[name]))}")
+        facts.append(f"- lab: `groundup lab {name}`, {plain(lab_facts(name).title)}")
     for name in exercises_of(row.id):
         facts.append(f"- exercise: `groundup exercise start {name}`, {plain(load_exercise(name).title)}")
     if row.tests:
@@ -161,11 +164,6 @@ def _row(row: Row, lesson: str, page: str, links: Links, said: Mapping[str, str]
 def _to(links: Links, page: str, home: str) -> str:
     target, mark, anchor = home.partition("#")
     return links.relative(page, target) + mark + anchor
-
-
-def lab_title(path: Path) -> str:
-    match = re.search(r'Lab\("[^"]+", title="([^"]+)"', path.read_text(encoding="utf-8"))
-    return match[1] if match else path.stem
 
 
 def _lesson(number: int, page: str, links: Links) -> dict[str, str]:

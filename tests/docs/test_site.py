@@ -7,6 +7,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from website.build import GUIDES, build, pages
@@ -17,10 +18,13 @@ from website.mathematics import draw_mathematics
 from website.roadmap_pages import chapter_page, roadmap_pages
 from website.sources import ROOT, first_sentence, modules
 
-from browsing import launched, opened
+from browsing import opened
 from groundup.core.errors import GroundupError
 from groundup.learn.projects import load_projects
 from groundup.learn.roadmap import load_roadmap
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture(scope="module")
@@ -214,15 +218,23 @@ def test_links_and_anchors_lead_somewhere(site: Path) -> None:
 
 def test_a_link_that_leads_nowhere_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("zensical", reason="the site is built with the extra docs: pip install -e '.[docs]'")
-    for link in ("nothing.md", "b.md#nothing"):
+    for link, fails in (("b.md", False), ("nothing.md", True), ("b.md#nothing", True)):
         made = {"index.md": f"# A\n\n[to]({link})\n", "b.md": "# B\n"}
         monkeypatch.setattr("website.build.pages", lambda made=made: (made, ["index.md", "b.md"]))
-        assert build(work=tmp_path / "work", site=tmp_path / "site") != 0
-    assert not (tmp_path / "site").exists()
+        site = tmp_path / link.replace("#", "-")
+        assert (build(work=tmp_path / "work", site=site) != 0) == fails == (not site.exists())
+
+
+def test_a_page_that_asks_another_host_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("zensical", reason="the site is built with the extra docs: pip install -e '.[docs]'")
+    made = {"index.md": "# A\n\n![a picture](https://example.org/a.png)\n"}
+    monkeypatch.setattr("website.build.pages", lambda: (made, ["index.md"]))
+    with pytest.raises(RuntimeError, match=r"example\.org"):
+        build(work=tmp_path / "work", site=tmp_path / "site")
 
 
 @pytest.mark.slow
-def test_in_a_browser(site: Path) -> None:
+def test_in_a_browser(site: Path, browser: Browser) -> None:
     """Opened as files: nothing is asked of another host, search finds, and 360 px are enough."""
     names = [f"roadmap/chapter-{n:02d}" for n in range(8)]
     names += (
@@ -235,18 +247,17 @@ def test_in_a_browser(site: Path) -> None:
         "recipes",
         "glossary",
     )
-    with launched() as browser:
-        with opened(browser, (site / "index.html").as_uri(), viewport={"width": 360, "height": 740}) as page:
-            for name in names:
-                page.goto((site / f"{name}.html").as_uri())
-                assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), (
-                    f"{name} is too wide"
-                )
-                assert page.locator("h1").count() == 1
-        with opened(browser, (site / "index.html").as_uri(), color_scheme="dark") as page:
-            page.keyboard.press("Control+k")
-            page.locator("input[placeholder=Search]").press_sequentially("RMSNorm", delay=50)
-            page.locator("a[href*='api/nn/norm.html']:visible").first.wait_for()
-            assert page.locator("input[placeholder=Search]").input_value() == "RMSNorm"
-            page.locator("input[placeholder=Search]").fill("queue_full")
-            page.locator("a[href*='errors/BusyError.html']:visible").first.wait_for()
+    with opened(browser, (site / "index.html").as_uri(), viewport={"width": 360, "height": 740}) as page:
+        for name in names:
+            page.goto((site / f"{name}.html").as_uri())
+            assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), (
+                f"{name} is too wide"
+            )
+            assert page.locator("h1").count() == 1
+    with opened(browser, (site / "index.html").as_uri(), color_scheme="dark") as page:
+        page.keyboard.press("Control+k")
+        page.locator("input[placeholder=Search]").press_sequentially("RMSNorm", delay=50)
+        page.locator("a[href*='api/nn/norm.html']:visible").first.wait_for()
+        assert page.locator("input[placeholder=Search]").input_value() == "RMSNorm"
+        page.locator("input[placeholder=Search]").fill("queue_full")
+        page.locator("a[href*='errors/BusyError.html']:visible").first.wait_for()

@@ -13,7 +13,6 @@ from collections import Counter
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "groundup"
-LONGEST_TABLE_ENTRY = 200
 
 
 def names_in(tree: ast.AST) -> set[str]:
@@ -26,7 +25,7 @@ def names_in(tree: ast.AST) -> set[str]:
                 found.add(name)
             case ast.alias(name=name):
                 found.add(name.rpartition(".")[2])
-            case ast.Constant(value=str(text)) if len(text) < LONGEST_TABLE_ENTRY:
+            case ast.Constant(value=str(text)) if re.fullmatch(r"[\w.]+:[\w.]+|\w+", text):
                 found.update(re.findall(r"\w+", text))
     return found
 

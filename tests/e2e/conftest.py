@@ -8,15 +8,10 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from browsing import launched
 from small_studio import StudioProcess, studio_process
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = [
@@ -27,12 +22,6 @@ SMALL = [
     "evaluation.num_functions=1", "evaluation.questions_per_kind=1", "evaluation.function_tokens=8", "evaluation.answer_tokens=8",
     "evaluation.sample_tokens=8",
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="session")

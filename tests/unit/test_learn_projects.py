@@ -35,7 +35,7 @@ RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
 def test_there_are_26_each_with_steps() -> None:
     projects = load_projects()
-    assert [p.number for p in projects] == list(range(1, 27))
+    assert [p.id for p in projects] == [f"P.{n}" for n in range(1, 27)]
     assert all(len(p.steps) == 3 and p.rows and p.title for p in projects)
     assert all(p.own for p in projects if p.recipes), "a project can be pointed at other data"
     with pytest.raises(ConfigError, match=r"P\.27.*P\.1 to P\.26"):
@@ -49,6 +49,7 @@ def test_its_recipe_takes_the_learners_data(chosen: Project) -> None:
         if name == chosen.recipes[0]:
             program, run, recipe, *overrides = shlex.split(chosen.command_line(own=True))
             assert (program, run, recipe) == ("groundup", "run", f"recipes/{name}.yaml") and overrides
+            assert any("/" in o or "." in o.partition("=")[2] for o in overrides), "it names a file, folder or model"
             assert load_recipe(RECIPES / f"{name}.yaml", STAGES, overrides=overrides).written != plain.written
 
 

@@ -134,4 +134,4 @@ def _number(place: str) -> int:
     try:
         return int(place)
     except ValueError:
-        raise click.UsageError(f"{place!r} is neither a chapter (5, L) nor a row (5.4)") from None
+        raise click.UsageError(f"{place!r} is neither a chapter (5, L, P) nor a row or project (5.4, P.7)") from None

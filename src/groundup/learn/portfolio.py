@@ -22,10 +22,10 @@ def write_portfolio(path: Path, progress: Progress, *, runs: Sequence[Path] = ()
     body = [
         f"<header><h1>{escape(name or 'Portfolio')}</h1><p class='lead'>Language models, built from the ground up.</p></header>",
         _chapters(done),
-        _facts("Exercises passed", [f for f in progress.facts("exercise") if not f.detail.get("undone")],
+        _facts("Exercises passed", progress.facts("exercise"),
                "Each was graded on fresh random cases against the library's own part, in a process of its own.", "groundup check"),
         _facts("Labs finished", progress.facts("lab"), "A prediction first, then the run, then the figure beside its band.", "groundup lab"),
-        _facts("Projects", _standing(progress.facts("capstone")), "", ""),
+        _facts("Projects", progress.facts("capstone"), "", ""),
         *(_run(run) for run in runs),
     ]  # fmt: skip
     title = escape(name or "Portfolio")
@@ -49,22 +49,17 @@ def _chapters(done: set[str]) -> str:
     return _section("The roadmap", f"<table>{''.join(rows)}</table>" if rows else "", "")
 
 
-def _standing(facts: list[Fact]) -> list[Fact]:
-    """The newest of each name, where it was not taken back."""
-    newest = {fact.name: fact for fact in facts}
-    return [fact for fact in newest.values() if not fact.detail.get("undone")]
-
-
 def _facts(title: str, facts: list[Fact], sentence: str, command: str) -> str:
     def code(of: str) -> str:
         return f"<code>{escape(command)} {escape(of)}</code>" if command else ""
 
     newest = {fact.name: fact for fact in facts}
+    standing = [fact for fact in newest.values() if not fact.detail.get("undone")]
     rows = [
         f"<tr><td>{escape(fact.name)}</td><td>{escape(fact.time[:10])}</td>"
         f"<td>{escape('; '.join(f'{k} {v}' for k, v in _shown(fact.detail)))}</td>"
         f"<td>{code(fact.name)}</td></tr>"
-        for fact in newest.values()
+        for fact in standing
     ]
     return _section(title, f"<table>{''.join(rows)}</table>" if rows else "", sentence)
 

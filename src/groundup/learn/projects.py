@@ -34,10 +34,6 @@ class Project:
     steps: tuple[str, ...] = ()
     """What makes a run into a project."""
 
-    @property
-    def number(self) -> int:
-        return int(self.id.partition(".")[2])
-
     def command_line(self, *, own: bool = False) -> str:
         """The command that runs it, on its own data or (own) on the learner's; empty where nothing does yet."""
         if not self.recipes:

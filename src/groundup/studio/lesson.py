@@ -14,20 +14,12 @@ from pathlib import Path
 from typing import Literal
 
 from groundup.core.errors import DataError
+from groundup.learn.mathematics import LONG, PIECES, as_mathml
 
 _ROW = re.compile(r"^##\s+(\d+\.\d+)\b[^\n]*$", re.M)
 _TITLE = re.compile(r"\A\s*#\s[^\n]*\n")
-_PIECES = re.compile(
-    r"(?P<fence>^(?P<indent> {0,3})(?P<marks>`{3,}|~{3,})(?P<kind>[^\n`]*)\n(?P<inside>.*?)^(?P=indent)(?P=marks)[ \t]*$)"
-    r"|(?P<code>(?<!`)(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`))"
-    r"|\$\$(?P<shown>.+?)\$\$"
-    r"|(?<![\\$\w])\$(?P<said>[^\s$](?:[^$\n]|\n(?!\n))*?(?<![\s\\]))\$(?![\d$])",
-    re.S | re.M,
-)
 _MARK = "formula{}x{}end"
 """Stands for a formula while Markdown is read; letters and digits alone, which Markdown leaves alone."""
-_LONG = 32
-"""Characters of LaTeX from which on a formula may be wider than a phone."""
 _SHELLS = frozenset({"bash", "sh", "shell", "console"})
 
 
@@ -80,7 +72,7 @@ def to_pieces(text: str) -> list[Piece]:
         rest.clear()
 
     at = 0
-    for match in _PIECES.finditer(text):
+    for match in PIECES.finditer(text):
         rest.append(text[at : match.start()])
         at = match.end()
         if match["fence"] and match["kind"].strip().lower() in _SHELLS:
@@ -126,7 +118,7 @@ def to_html(text: str, formulas: list[tuple[str, bool]], salt: int) -> str:
 def _within(latex: str, display: bool) -> str:
     """A formula in a line of text; a long one, which a line cannot break, scrolls by itself."""
     drawn = mathml(latex, display)
-    return f'<span class="ln-long" tabindex="0">{drawn}</span>' if display or len(latex) > _LONG else drawn
+    return f'<span class="ln-long" tabindex="0">{drawn}</span>' if display or len(latex) > LONG else drawn
 
 
 def _link(match: re.Match[str]) -> str:
@@ -139,15 +131,10 @@ def _link(match: re.Match[str]) -> str:
 @lru_cache(maxsize=512)
 def mathml(latex: str, display: bool = False) -> str:
     """A formula as the browser draws it; as it was written where it cannot be read, or the converter is not installed."""
-    source = latex.strip()
     try:
-        import latex2mathml.converter
-
-        # The converter knows the same table by this name alone.
-        known = source.replace("{aligned}", "{align*}")
-        return str(latex2mathml.converter.convert(known, display="block" if display else "inline"))
-    except Exception:  # the converter fails in many ways, and a formula as it was written can still be read
-        return f"<code>{escape(source)}</code>"
+        return as_mathml(latex, display=display)
+    except (ValueError, ImportError):
+        return f"<code>{escape(latex.strip())}</code>"
 
 
 def command_lines(block: str) -> list[str]:
