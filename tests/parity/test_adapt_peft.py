@@ -154,6 +154,8 @@ class Pair:
             for parameter in theirs.parameters():
                 if parameter.dim() == 1:
                     parameter.add_(0.1 * torch.randn_like(parameter))
+                elif dtype is torch.bfloat16:  # its three digits say nothing where a softmax saturates
+                    parameter.mul_(0.5)
         theirs.to(dtype).save_pretrained(tmp_path / "base")
         self.base = tmp_path / "base"
         self.config = peft_config(kind, family, self.draw)
@@ -163,7 +165,7 @@ class Pair:
         with torch.no_grad():
             for parameter in self.theirs.parameters():
                 if parameter.requires_grad:
-                    parameter.add_(0.2 * torch.randn_like(parameter))
+                    parameter.add_((0.1 if dtype is torch.bfloat16 else 0.2) * torch.randn_like(parameter))
         self.theirs.save_pretrained(tmp_path / "theirs")
         self.ours = load_model(self.base)
         load_adapter(self.ours, tmp_path / "theirs", trainable=True)
@@ -192,10 +194,8 @@ def their_gradients(pair: Pair, kind: str) -> dict[str, Tensor]:
 @pytest.mark.parametrize("family", list(FAMILIES))
 def test_outputs_gradients_and_files(family: str, kind: str, tmp_path: Path) -> None:
     pair = Pair(family, kind, tmp_path)
-    (
-        pair.theirs.double(),
-        pair.ours.double(),
-    )  # some draws saturate a softmax, and float32 then differs by more than a mistake does
+    # Some draws saturate a softmax, and float32 then differs by more than a mistake does.
+    pair.theirs.double(), pair.ours.double()
     weight = torch.randn(3, 9, pair.ours.config.vocab_size, dtype=torch.float64)
     theirs = pair.their_logits()
     ours = pair.ours(pair.ids).logits
@@ -253,11 +253,7 @@ def test_bfloat16(family: str, kind: str, tmp_path: Path) -> None:
     pair = Pair(family, kind, tmp_path, torch.bfloat16)
     assert all(p.dtype == torch.float32 for part in adapter_modules(pair.ours, "default") for p in part.parameters())
     with torch.no_grad():
-        ours, theirs = pair.ours(pair.ids).logits.double(), pair.their_logits().double()
-        pair.theirs.double()
-        true = pair.their_logits()
-    # How far bfloat16 leads away differs from draw to draw; ours may not be much further from the same weights in float64.
-    assert (ours - true).norm() < 3 * (theirs - true).norm() + 2e-2 * true.norm()
+        close(pair.ours(pair.ids).logits, pair.their_logits(), 6e-2)
 
 
 @pytest.mark.parametrize(

@@ -151,8 +151,8 @@ def reference(request: pytest.FixtureRequest) -> Any:
         for name, parameter in model.named_parameters():
             if "norm" in name or "ln_" in name:
                 parameter.add_(0.3 * torch.randn_like(parameter))
-            else:
-                parameter.copy_(0.2 * torch.randn_like(parameter))
+            else:  # small ones where the layer is wide: where wide layers saturate every softmax, float32 differs by more than a mistake
+                parameter.copy_(min(0.2, 0.7 * parameter.shape[-1] ** -0.5) * torch.randn_like(parameter))
     return model
 
 
@@ -199,9 +199,11 @@ def test_greedy_continuation_is_equal(reference: Any, tmp_path: Path) -> None:
     reference.save_pretrained(tmp_path)
     model = load_model(tmp_path)
     ids = some_ids(reference, 2, 11)
+    # Without their cache, which keeps every key where a window of one would keep none.
     wanted = reference.generate(
-        ids, do_sample=False, max_new_tokens=25, min_new_tokens=25, pad_token_id=0, attention_mask=torch.ones_like(ids)
-    )
+        ids, do_sample=False, max_new_tokens=25, min_new_tokens=25, pad_token_id=0, attention_mask=torch.ones_like(ids),
+        use_cache=False,
+    )  # fmt: skip
     state = model.init_state(2)
     text, new = ids, ids
     with torch.inference_mode():

@@ -155,7 +155,7 @@ class Scheduler:
     @property
     def stats(self) -> EngineStats:
         return EngineStats(
-            running=len(self._holding()),
+            running=sum(not sequence.ended for sequence in self._holding()),
             waiting=sum(len(job.waiting) for job in list(self._jobs)) + len(self._again),
             generated_tokens=self._generated,
             prompt_tokens=self._prompt,

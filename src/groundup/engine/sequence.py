@@ -38,7 +38,8 @@ class Running:
         "stop_text",
         "version",
         "whole_text",
-    )  # fmt: skip
+        "ended",
+    )
 
     def __init__(
         self,
@@ -77,6 +78,8 @@ class Running:
         self.pending_logprobs: list[TokenLogprob] = []
         self.whole_text: list[str] = []
         """Text so far of a request that is sent as one chunk, where stop strings made us look at it."""
+        self.ended = False
+        """Its last chunk is sent; its row is given back a moment later."""
 
     @property
     def cancelled(self) -> bool:
@@ -137,6 +140,7 @@ class Running:
             weights_version=self.version,
         )
         self.pending_ids, self.pending_logprobs = [], []
+        self.ended = reason is not None
         self.job.put(self.index, chunk, last=reason is not None)
 
 
