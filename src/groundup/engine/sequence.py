@@ -21,6 +21,7 @@ class Running:
         "cached",
         "cancel",
         "decoder",
+        "ended",
         "eos_ids",
         "followers",
         "ids",
@@ -38,7 +39,6 @@ class Running:
         "stop_text",
         "version",
         "whole_text",
-        "ended",
     )
 
     def __init__(
