@@ -79,7 +79,7 @@ def our_loop(directory: Path, given: argparse.Namespace, dtype: str = "float32")
         model, objective, source, build_optimizer(AdamWConfig(lr=LEARNING_RATE, weight_decay=0.0), model),
         build_schedule(ScheduleConfig(shape="constant", warmup_fraction=0.0)),
         LoopConfig(num_steps=10**6, batch_size=rows, micro_batch_size=rows),
-        Settings(dtype=dtype, threads=torch.get_num_threads(), compile=False, step_seconds=0, measured={}),
+        Settings(dtype=dtype, threads=torch.get_num_threads()),
         Checkpoints(tracker.directory / "checkpoints", tracker),
     )  # fmt: skip
 

@@ -75,7 +75,7 @@ def tiny_loop(directory: Path, *, num_steps: int = 40, source: Any = None, objec
         build_optimizer(optimizer, model),
         build_schedule(ScheduleConfig()),
         config,
-        Settings(dtype="float32", threads=1, compile=False, step_seconds=0, measured={}),
+        Settings(),
         Checkpoints(directory / "checkpoints", JsonlTracker(directory, stage="train"), keep=keep),
         evaluate=evaluate,
     )

@@ -94,6 +94,6 @@ def policy_loop(
         build_optimizer(AdamWConfig(lr=learning_rate, weight_decay=0.0), model),
         build_schedule(ScheduleConfig(warmup_fraction=0.0)),
         loop,
-        Settings(dtype="float32", threads=1, compile=False, step_seconds=0, measured={}),
+        Settings(),
         Checkpoints(directory / "checkpoints", tracker),
     )

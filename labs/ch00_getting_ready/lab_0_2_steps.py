@@ -136,23 +136,22 @@ def _(calculus, curves, dual_digits, lab, mo, np, rule, step_sizes):
 
 
 @app.cell
-def _(lab, mo):
+def _(guess, lab, mo):
+    lab.wait_for(guess)
     asked = lab.ask(
-        "check", "You check a gradient written by hand against central differences, in float32 (7.2 digits). What agreement can you ask for?",
-        ["About 7 digits", "About 5 digits", "About 2 digits"],
+        "check",
+        "You check a gradient written by hand against central differences, in float32 (7.2 digits). What agreement can you ask for?",
+        right="About 5 digits", wrong=["About 7 digits", "About 2 digits"],
+        why="Two thirds of 7.2. That is why gradient checks are made in float64, where ten digits can be asked for, and a wrong sign "
+        "or a forgotten term cannot hide.",
     )  # fmt: skip
     mo.vstack([mo.md("## Explain"), asked])
     return (asked,)
 
 
 @app.cell
-def _(asked, lab, mo):
-    said = lab.answered(
-        "check", asked, right="About 5 digits",
-        why="Two thirds of 7.2. That is why gradient checks are made in float64, where ten digits can be asked for, and a wrong sign "
-        "or a forgotten term cannot hide.",
-    )  # fmt: skip
-    mo.vstack([said, lab.finish()])
+def _(asked, lab):
+    lab.finish(check=asked)
     return
 
 

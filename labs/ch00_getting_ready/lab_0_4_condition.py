@@ -146,23 +146,22 @@ def _(columns, lab, mo, np):
 
 
 @app.cell
-def _(lab, mo):
+def _(guess, lab, mo):
+    lab.wait_for(guess)
     asked = lab.ask(
         "rest", "After standardising, κ is still above 10. What is left of it?",
-        ["Area and rooms say nearly the same", "The numbers are still too large", "There are too few houses"],
+        right="Area and rooms say nearly the same", wrong=["The numbers are still too large", "There are too few houses"],
+        why="Standardised columns all have variance 1; what remains is their correlation. For two columns of correlation r it alone "
+        "makes κ = (1 + r) / (1 − r). PCA would turn the columns until none is left; batch norm does the cheap half of this inside "
+        "a network.",
     )  # fmt: skip
     mo.vstack([mo.md("## Explain"), asked])
     return (asked,)
 
 
 @app.cell
-def _(asked, lab, mo):
-    said = lab.answered(
-        "rest", asked, right="Area and rooms say nearly the same",
-        why="Standardised columns all have variance 1; what remains is their correlation. For two columns of correlation r it alone makes "
-        "κ = (1 + r) / (1 − r). PCA would turn the columns until none is left; batch norm does the cheap half of this inside a network.",
-    )  # fmt: skip
-    mo.vstack([said, lab.finish()])
+def _(asked, lab):
+    lab.finish(rest=asked)
     return
 
 

@@ -132,23 +132,21 @@ def _(count, fits, lab, percent_right):
 
 
 @app.cell
-def _(lab, mo):
+def _(guess, lab, mo):
+    lab.wait_for(guess)
     asked = lab.ask(
         "starts", "One start is right about a third of the time. How many starts, the best kept, are right 99 times in 100?",
-        ["3", "12", "100"],
+        right="12", wrong=["3", "100"],
+        why="All of n starts fail with probability (2/3)ⁿ, which is below 0.01 from n = 12 on. And you can tell which start was best, "
+        "because J says so: keep it, as `KMeans(num_starts=12)` does.",
     )  # fmt: skip
     mo.vstack([mo.md("## Explain"), asked])
     return (asked,)
 
 
 @app.cell
-def _(asked, lab, mo):
-    said = lab.answered(
-        "starts", asked, right="12",
-        why="All of n starts fail with probability (2/3)ⁿ, which is below 0.01 from n = 12 on. And you can tell which start was best, because "
-        "J says so: keep it, as `KMeans(num_starts=12)` does.",
-    )  # fmt: skip
-    mo.vstack([said, lab.finish()])
+def _(asked, lab):
+    lab.finish(starts=asked)
     return
 
 

@@ -130,24 +130,21 @@ def _(lab, precision_at, share):
 
 
 @app.cell
-def _(lab, mo):
+def _(guess, lab, mo):
+    lab.wait_for(guess)
     asked = lab.ask(
         "measure", "Fraud is one payment in a thousand. Two detectors both have accuracy 0.999. What do you look at to choose one?",
-        ["Accuracy to more digits", "ROC-AUC", "Precision at the recall you need"],
+        right="Precision at the recall you need", wrong=["Accuracy to more digits", "ROC-AUC"],
+        why="Doing nothing has accuracy 0.999 too, and AUC counts thresholds at which nobody would work. How many alarms somebody has "
+        "to look at for each true one is what the detector costs.",
     )  # fmt: skip
     mo.vstack([mo.md("## Explain"), asked])
     return (asked,)
 
 
 @app.cell
-def _(asked, lab, mo):
-    said = lab.answered(
-        "measure", asked, right="Precision at the recall you need",
-        why="Doing nothing has accuracy 0.999 too, and AUC counts thresholds at which nobody would work. How many alarms somebody has to "
-        "look at for "
-        "each true one is what the detector costs.",
-    )  # fmt: skip
-    mo.vstack([said, lab.finish()])
+def _(asked, lab):
+    lab.finish(measure=asked)
     return
 
 

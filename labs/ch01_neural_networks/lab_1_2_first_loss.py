@@ -147,24 +147,21 @@ def _(first_loss, lab, math, mo, np, scale, trained):
 
 
 @app.cell
-def _(lab, mo):
+def _(guess, lab, mo):
+    lab.wait_for(guess)
     asked = lab.ask(
         "vocabulary", "A language model with a vocabulary of 50,257 begins at a loss of 31. What do you look at first?",
-        ["The learning rate", "The size of the head's initial weights", "The amount of text"],
+        right="The size of the head's initial weights", wrong=["The learning rate", "The amount of text"],
+        why="Before the first step no learning rate and no text has done anything. ln 50,257 is 10.8; three times that are logits that "
+        "are far too large, often of an embedding with variance 1 that is tied to the head.",
     )  # fmt: skip
     mo.vstack([mo.md("## Explain"), asked])
     return (asked,)
 
 
 @app.cell
-def _(asked, lab, mo):
-    said = lab.answered(
-        "vocabulary", asked, right="The size of the head's initial weights",
-        why="Before the first step no learning rate and no text has done anything. ln 50,257 is 10.8; three times that are logits that "
-        "are far too large, "
-        "often of an embedding with variance 1 that is tied to the head.",
-    )  # fmt: skip
-    mo.vstack([said, lab.finish()])
+def _(asked, lab):
+    lab.finish(vocabulary=asked)
     return
 
 

@@ -148,24 +148,22 @@ def _(angle, lab, steps):
 
 
 @app.cell
-def _(lab, mo):
+def _(guess, lab, mo):
+    lab.wait_for(guess)
     asked = lab.ask(
         "layers", "A network's inputs have very different scales, each its own. For which of these is that no trouble?",
-        ["Adam, on the inputs as they are", "Adam, on the inputs turned by a random rotation", "Momentum, on either"],
+        right="Adam, on the inputs as they are", wrong=["Adam, on the inputs turned by a random rotation", "Momentum, on either"],
+        why="Scales that belong to coordinates are what a division for each coordinate undoes. Turn the inputs, and every first-layer "
+        "weight sees a mixture of all scales. Muon, which looks at a weight matrix as a whole, gives a turned step for a "
+        "turned matrix.",
     )  # fmt: skip
     mo.vstack([mo.md("## Explain"), asked])
     return (asked,)
 
 
 @app.cell
-def _(asked, lab, mo):
-    said = lab.answered(
-        "layers", asked, right="Adam, on the inputs as they are",
-        why="Scales that belong to coordinates are what a division for each coordinate undoes. Turn the inputs, and every first-layer "
-        "weight sees a mixture of all scales. "
-        "Muon, which looks at a weight matrix as a whole, gives a turned step for a turned matrix.",
-    )  # fmt: skip
-    mo.vstack([said, lab.finish()])
+def _(asked, lab):
+    lab.finish(layers=asked)
     return
 
 

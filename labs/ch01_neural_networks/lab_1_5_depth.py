@@ -142,24 +142,21 @@ def _(lab, mo, powers, setting):
 
 
 @app.cell
-def _(lab, mo):
+def _(guess, lab, mo):
+    lab.wait_for(guess)
     asked = lab.ask(
         "half", "He's weights are √2 times as large as Xavier's. Why does so small a difference matter so much?",
-        ["Large weights learn faster", "It is raised to the power of the depth", "ReLU needs positive weights"],
+        right="It is raised to the power of the depth", wrong=["Large weights learn faster", "ReLU needs positive weights"],
+        why="With five layers Xavier's weights cost a factor of 6, which training soon makes good. With fifty it is 10⁷. Norms and "
+        "residual connections exist so that the factor is near 1 whatever the weights become.",
     )  # fmt: skip
     mo.vstack([mo.md("## Explain"), asked])
     return (asked,)
 
 
 @app.cell
-def _(asked, lab, mo):
-    said = lab.answered(
-        "half", asked, right="It is raised to the power of the depth",
-        why="With five layers Xavier's weights cost a factor of 6, which training soon makes good. With fifty it is 10⁷. Norms and "
-        "residual connections exist so that "
-        "the factor is near 1 whatever the weights become.",
-    )  # fmt: skip
-    mo.vstack([said, lab.finish()])
+def _(asked, lab):
+    lab.finish(half=asked)
     return
 
 

@@ -142,24 +142,21 @@ def _(lab, train, way):
 
 
 @app.cell
-def _(lab, mo):
+def _(guess, lab, mo):
+    lab.wait_for(guess)
     asked = lab.ask(
         "average", "An exponential moving average of the weights, m ← 0.999 m + 0.001 w, is kept in bfloat16. What happens?",
-        ["It lags a little more", "It hardly moves from where it began", "It becomes NaN"],
+        right="It hardly moves from where it began", wrong=["It lags a little more", "It becomes NaN"],
+        why="A step adds 0.001 (w − m), which is below half of m's spacing unless w is several times m. The same holds for Adam's "
+        "second moment with β₂ = 0.999: sums of many small parts are kept in float32, products are not.",
     )  # fmt: skip
     mo.vstack([mo.md("## Explain"), asked])
     return (asked,)
 
 
 @app.cell
-def _(asked, lab, mo):
-    said = lab.answered(
-        "average", asked, right="It hardly moves from where it began",
-        why="A step adds 0.001 (w − m), which is below half of m's spacing unless w is several times m. The same holds for Adam's second "
-        "moment with β₂ = 0.999: sums of "
-        "many small parts are kept in float32, products are not.",
-    )  # fmt: skip
-    mo.vstack([said, lab.finish()])
+def _(asked, lab):
+    lab.finish(average=asked)
     return
 
 

@@ -175,24 +175,21 @@ def _(lab, ladder, method, mo):
 
 
 @app.cell
-def _(lab, mo):
+def _(guess, lab, mo):
+    lab.wait_for(guess)
     asked = lab.ask(
         "francisco", "“Francisco” is frequent, and nearly always follows “San”. What should an unseen context give it?",
-        ["Much: it is frequent", "Little: it follows one word only", "Nothing: it was not seen there"],
+        right="Little: it follows one word only", wrong=["Much: it is frequent", "Nothing: it was not seen there"],
+        why="That is the idea of Kneser and Ney (1995): the lower order is asked only where the higher has nothing, so it should say "
+        "how likely a word is in a *new* place, and a word that has been in one place only is not.",
     )  # fmt: skip
     mo.vstack([mo.md("## Explain"), asked])
     return (asked,)
 
 
 @app.cell
-def _(asked, lab, mo):
-    said = lab.answered(
-        "francisco", asked, right="Little: it follows one word only",
-        why="That is the idea of Kneser and Ney (1995): the lower order is asked only where the higher has nothing, so it should say how "
-        "likely a word is in a "
-        "*new* place, and a word that has been in one place only is not.",
-    )  # fmt: skip
-    mo.vstack([said, lab.finish()])
+def _(asked, lab):
+    lab.finish(francisco=asked)
     return
 
 

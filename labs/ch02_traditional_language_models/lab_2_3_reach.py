@@ -132,24 +132,23 @@ def _(bias, lab, reach, torch):
 
 
 @app.cell
-def _(lab, mo):
+def _(guess, lab, mo):
+    lab.wait_for(guess)
     asked = lab.ask(
-        "bias", "A closing bracket may come 200 characters after the opening one. Your LSTM never learns to close it. What do you try first?",
-        ["A larger hidden size", "A larger forget bias to begin with", "A smaller learning rate"],
+        "bias",
+        "A closing bracket may come 200 characters after the opening one. Your LSTM never learns to close it. What do you try first?",
+        right="A larger forget bias to begin with", wrong=["A larger hidden size", "A smaller learning rate"],
+        why="At 200 steps the gradient is as good as zero, so nothing can say that the bracket mattered, and no size and no rate "
+        "changes that. And check the length of truncated backpropagation: with windows of 35 characters it is cut off there, whatever "
+        "the cell does.",
     )  # fmt: skip
     mo.vstack([mo.md("## Explain"), asked])
     return (asked,)
 
 
 @app.cell
-def _(asked, lab, mo):
-    said = lab.answered(
-        "bias", asked, right="A larger forget bias to begin with",
-        why="At 200 steps the gradient is as good as zero, so nothing can say that the bracket mattered, and no size and no rate changes "
-        "that. And check the length of truncated "
-        "backpropagation: with windows of 35 characters it is cut off there, whatever the cell does.",
-    )  # fmt: skip
-    mo.vstack([said, lab.finish()])
+def _(asked, lab):
+    lab.finish(bias=asked)
     return
 
 

@@ -191,24 +191,23 @@ def _(best_of, division, found, lab):
 
 
 @app.cell
-def _(lab, mo):
+def _(guess, lab, mo):
+    lab.wait_for(guess)
     asked = lab.ask(
         "error", "With 128 beams nearly every translation found is likelier than the right one. What is wrong?",
-        ["The search: it misses the best sentence", "The model: it likes wrong sentences better", "BLEU: it punishes short sentences"],
+        right="The model: it likes wrong sentences better",
+        wrong=["The search: it misses the best sentence", "BLEU: it punishes short sentences"],
+        why="A search error is a likelier sentence that was missed; here likelier ones are found, and are worse. Compare the "
+        "log-probability of what was found with that of the reference, before you make a search better. The same holds for language "
+        "models today: what is likeliest is not what is best, so they are sampled from.",
     )  # fmt: skip
     mo.vstack([mo.md("## Explain"), asked])
     return (asked,)
 
 
 @app.cell
-def _(asked, lab, mo):
-    said = lab.answered(
-        "error", asked, right="The model: it likes wrong sentences better",
-        why="A search error is a likelier sentence that was missed; here likelier ones are found, and are worse. Compare the "
-        "log-probability of what was found with that of the reference, before "
-        "you make a search better. The same holds for language models today: what is likeliest is not what is best, so they are sampled from.",
-    )  # fmt: skip
-    mo.vstack([said, lab.finish()])
+def _(asked, lab):
+    lab.finish(error=asked)
     return
 
 

@@ -131,23 +131,21 @@ def _(forecasts, lab, mo, momentum):
 
 
 @app.cell
-def _(lab, mo):
+def _(guess, lab, mo):
+    lab.wait_for(guess)
     asked = lab.ask(
         "claim", "“Our network forecasts the share price with R² = 0.98.” What do you ask first?",
-        ["How large is the network?", "What is the R² of yesterday's price?", "How many epochs was it trained?"],
+        right="What is the R² of yesterday's price?", wrong=["How large is the network?", "How many epochs was it trained?"],
+        why="If it is 0.98 too, nothing was forecast. A scaled error (MASE, Hyndman and Koehler 2006) has the question built in: 1 is "
+        "the last value's own error.",
     )  # fmt: skip
     mo.vstack([mo.md("## Explain"), asked])
     return (asked,)
 
 
 @app.cell
-def _(asked, lab, mo):
-    said = lab.answered(
-        "claim", asked, right="What is the R² of yesterday's price?",
-        why="If it is 0.98 too, nothing was forecast. A scaled error (MASE, Hyndman and Koehler 2006) has the question built in: 1 is the "
-        "last value's own error.",
-    )  # fmt: skip
-    mo.vstack([said, lab.finish()])
+def _(asked, lab):
+    lab.finish(claim=asked)
     return
 
 

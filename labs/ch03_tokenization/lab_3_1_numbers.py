@@ -152,26 +152,22 @@ def _(changes, cuts, lab, mo, mosaic, rule):
 
 
 @app.cell
-def _(lab, mo):
+def _(guess, lab, mo):
+    lab.wait_for(guess)
     asked = lab.ask(
         "places", "Under cl100k 1234 begins with `123` and 12345 with `123` too. What does the token `123` say about place value?",
-        ["Nothing until the digits after it are seen", "It is always hundreds, tens and ones", "It is always the thousands"],
+        right="Nothing until the digits after it are seen", wrong=["It is always hundreds, tens and ones", "It is always the thousands"],
+        why="A rule that is matched from the left makes groups of three from the left, while place values are counted from the right. "
+        "Singh and Strouse (2024, *Tokenization counts*) made models add better by cutting from the right, only by writing commas. "
+        "Single digits (Llama 2, Qwen, Mistral) avoid the matter and pay in tokens.",
     )  # fmt: skip
     mo.vstack([mo.md("## Explain"), asked])
     return (asked,)
 
 
 @app.cell
-def _(asked, lab, mo):
-    mo.vstack([
-        lab.answered(
-            "places", asked, right="Nothing until the digits after it are seen",
-            why="A rule that is matched from the left makes groups of three from the left, while place values are counted from the right. "
-            "Singh and Strouse (2024, *Tokenization counts*) made models add better by cutting from the right, only by "
-            "writing commas. Single digits (Llama 2, Qwen, Mistral) avoid the matter and pay in tokens.",
-        ),
-        lab.finish(),
-    ])  # fmt: skip
+def _(asked, lab):
+    lab.finish(places=asked)
     return
 
 

@@ -91,23 +91,21 @@ def _(bytes_per_token, lab, pattern):
 
 
 @app.cell
-def _(lab, mo):
+def _(guess, lab, mo):
+    lab.wait_for(guess)
     asked = lab.ask(
         "doubling", "Each doubling of the vocabulary added less than the one before. Why?",
-        ["Later merges join rarer pairs", "The text got shorter", "Bytes above 127 are never merged"],
+        right="Later merges join rarer pairs", wrong=["The text got shorter", "Bytes above 127 are never merged"],
+        why="Merges are made in the order of their counts, and words follow Zipf's law: the next thousand words together are rarer "
+        "than the last thousand.",
     )  # fmt: skip
     mo.vstack([mo.md("## Explain"), asked])
     return (asked,)
 
 
 @app.cell
-def _(asked, lab, mo):
-    said = lab.answered(
-        "doubling", asked, right="Later merges join rarer pairs",
-        why="Merges are made in the order of their counts, and words follow Zipf's law: the next thousand words together are "
-        "rarer than the last thousand.",
-    )  # fmt: skip
-    mo.vstack([said, lab.finish()])
+def _(asked, lab):
+    lab.finish(doubling=asked)
     return
 
 

@@ -183,29 +183,22 @@ def _(ARTICLE_1, bars, lab, mo, premiums, trained, vocabulary):
 
 
 @app.cell
-def _(lab, mo):
+def _(guess, lab, mo):
+    lab.wait_for(guess)
     asked = lab.ask(
         "apart", "A larger vocabulary, trained on the same English text, raises Hindi's premium. Why?",
-        [
-            "English needs fewer tokens, Hindi as many as before",
-            "Hindi needs more tokens than before",
-            "Long tokens take more bytes",
-        ],
+        right="English needs fewer tokens, Hindi as many as before",
+        wrong=["Hindi needs more tokens than before", "Long tokens take more bytes"],
+        why="Every merge goes to what the training text has most of. The remedy is in the data, not in the size: balance the languages "
+        "of the tokenizer's text, which need not be the balance of the model's.",
     )  # fmt: skip
     mo.vstack([mo.md("## Explain"), asked])
     return (asked,)
 
 
 @app.cell
-def _(asked, lab, mo):
-    mo.vstack([
-        lab.answered(
-            "apart", asked, right="English needs fewer tokens, Hindi as many as before",
-            why="Every merge goes to what the training text has most of. The remedy is in the data, not in the size: balance the languages of "
-            "the tokenizer's text, which need not be the balance of the model's.",
-        ),
-        lab.finish(),
-    ])  # fmt: skip
+def _(asked, lab):
+    lab.finish(apart=asked)
     return
 
 

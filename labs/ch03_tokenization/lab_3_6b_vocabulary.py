@@ -164,30 +164,23 @@ def _(costs, lab, mo, plt, shape, sizes):
 
 
 @app.cell
-def _(lab, mo):
+def _(guess, lab, mo):
+    lab.wait_for(guess)
     asked = lab.ask(
         "wider", "Why do wider, deeper models deserve larger vocabularies?",
-        [
-            "Blocks grow with width squared times depth, the head with width",
-            "Large models are trained on more languages",
-            "Their heads are not multiplied at every step",
-        ],
+        right="Blocks grow with width squared times depth, the head with width",
+        wrong=["Large models are trained on more languages", "Their heads are not multiplied at every step"],
+        why="A block is about $12 D^2$ weights, the head $V D$: their ratio is $12 L D / V$. Tao et al. (2024, *Scaling Laws with "
+        "Vocabulary*) find the same from losses: the vocabulary should grow with the model, slower than its other weights. This count "
+        "leaves out that a rare id is also seen too seldom to be learned, which speaks for fewer still.",
     )  # fmt: skip
     mo.vstack([mo.md("## Explain"), asked])
     return (asked,)
 
 
 @app.cell
-def _(asked, lab, mo):
-    mo.vstack([
-        lab.answered(
-            "wider", asked, right="Blocks grow with width squared times depth, the head with width",
-            why="A block is about $12 D^2$ weights, the head $V D$: their ratio is $12 L D / V$. Tao et al. (2024, *Scaling Laws with "
-            "Vocabulary*) find the same from losses: the vocabulary should grow with the model, slower than its other weights. This count "
-            "leaves out that a rare id is also seen too seldom to be learned, which speaks for fewer still.",
-        ),
-        lab.finish(),
-    ])  # fmt: skip
+def _(asked, lab):
+    lab.finish(wider=asked)
     return
 
 

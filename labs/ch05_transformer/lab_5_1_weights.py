@@ -31,8 +31,7 @@ def _(lab):
             ## Predict
 
             A decoder is an embedding, $L$ blocks of attention and a feed-forward network, and a head. With width $D$, intermediate size
-            $F$,
-            $H$ query heads and $K$ key-value heads of size $N$, a block has
+            $F$, $H$ query heads and $K$ key-value heads of size $N$, a block has
 
             $$\underbrace{2 D\,(H N + K N)}_{\text{attention}} + \underbrace{3 D F}_{\text{gated feed-forward}} \text{ weights.}$$
 
@@ -80,7 +79,7 @@ def _():
         count = {"attention": 0, "feed-forward": 0, "embedding and head": 0}
         for name, weight in model.unique_parameters():
             part = "attention" if ".mixer." in name else "feed-forward" if ".ffn." in name else "embedding and head"
-            count[part] += weight.numel() if weight.dim() == 2 else 0  # norms are a millionth
+            count[part] += weight.numel() if weight.dim() == 2 else 0  # norms: less than a thousandth
         return {part: 100 * n / sum(count.values()) for part, n in count.items()}
 
     def scores_share(model: Decoder, context: int) -> float:
@@ -156,7 +155,8 @@ def _(SHAPES, attention_guess, crossing, decoder, drawn, lab, mo, parts, scores_
 
 
 @app.cell
-def _(SHAPES, lab, mo):
+def _(SHAPES, attention_guess, lab, mo, scores_guess):
+    lab.wait_for(attention_guess, scores_guess)
     shape = lab.choose("Change the model:", [name for name in SHAPES if name != "Llama 2 7B"], default="SmolLM 135M")
     mo.vstack([mo.md("## Change\n\nIs a small model the same thing, smaller?"), shape])
     return (shape,)
@@ -185,26 +185,22 @@ def _(SHAPES, crossing, decoder, drawn, lab, mo, parts, shape):
 
 
 @app.cell
-def _(lab, mo):
+def _(attention_guess, lab, mo, scores_guess):
+    lab.wait_for(attention_guess, scores_guess)
     asked = lab.ask(
         "narrow", "Per token, weights cost about 6 times their number, and comparisons 6 L H N T. Which models feel a long context first?",
-        ["Narrow ones", "Wide ones", "Those with a large vocabulary"],
+        right="Narrow ones", wrong=["Wide ones", "Those with a large vocabulary"],
+        why="A block's weights grow with $D^2$, its comparisons with $D\\,T$ (as $H N = D$ in these shapes): they are equal near $T = "
+        "12 D$, a dozen times the width. Grouping key-value heads saves weights and cache, but no comparison: every query head still "
+        "makes its own.",
     )  # fmt: skip
     mo.vstack([mo.md("## Explain"), asked])
     return (asked,)
 
 
 @app.cell
-def _(asked, lab, mo):
-    mo.vstack([
-        lab.answered(
-            "narrow", asked, right="Narrow ones",
-            why="A block's weights grow with $D^2$, its comparisons with $D\\,T$ (as $H N = D$ in these shapes): they are equal near "
-            "$T = 12 D$, a dozen times the width. Grouping key-value heads saves weights and cache, but no comparison: every query head "
-            "still makes its own.",
-        ),
-        lab.finish(),
-    ])  # fmt: skip
+def _(asked, lab):
+    lab.finish(narrow=asked)
     return
 
 

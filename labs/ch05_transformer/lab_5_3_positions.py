@@ -28,16 +28,13 @@ def _(lab):
             ## Predict
 
             The rotary embedding (Su et al. 2021) turns the pair $i$ of a query at position $m$ by the angle $m\,\theta_i$, and of a key at
-            $n$ by
-            $n\,\theta_i$, with $\theta_i = 10000^{-2i/N}$. Their product then depends on the distance alone:
+            $n$ by $n\,\theta_i$, with $\theta_i = 10000^{-2i/N}$. Their product then depends on the distance alone:
 
             $$\langle R_m q,\; R_n k\rangle = \langle q,\; R_{n-m}\, k\rangle .$$
 
             So a rule such as "what stood 24 places back" can be learned once for all positions. The task: 24 random ids of 32, repeated
-            over and
-            over. From the second round on everything is known, if one looks in the right place. Not knowing costs $\ln 32 = 3.47$ nats a
-            token.
-            The model is trained on windows of 64 tokens; then it reads 256.
+            over and over. From the second round on everything is known, if one looks in the right place. Not knowing costs $\ln 32 = 3.47$
+            nats a token. The model is trained on windows of 64 tokens; then it reads 256.
             """
         ),
         guess,
@@ -83,12 +80,11 @@ def _():
 
     def train(model: Decoder) -> Decoder:
         optimizer = MuonConfig(lr=0.02, embedding_lr=0.02)
-        settings = Settings(dtype="float32", threads=1, compile=False, step_seconds=0.0, measured={})
         config = LoopConfig(num_steps=160, batch_size=16, micro_batch_size=16)
         with TemporaryDirectory() as folder:
             Loop(
                 model, CausalLM(), ChatSource(repeated(4000, TRAINED, seed=0), seed=0), build_optimizer(optimizer, model),
-                build_schedule(ScheduleConfig(warmup_fraction=0.05)), config, settings, Checkpoints(Path(folder), NullTracker()),
+                build_schedule(ScheduleConfig(warmup_fraction=0.05)), config, Settings(), Checkpoints(Path(folder), NullTracker()),
             ).run()  # fmt: skip
         return model.eval()
 
@@ -201,8 +197,7 @@ def _(mo, np, plt, torch, trained):
         _figure,
         mo.md(
             "To predict the next id it looks 23 places back (dotted). The peak is made of a few waves $\\cos(\\theta_i \\cdot "
-            "\\text{distance})$ that agree at "
-            "23 and nowhere else *up to 64*. Behind the red line nobody ever asked them to disagree."
+            "\\text{distance})$ that agree at 23 and nowhere else *up to 64*. Behind the red line nobody ever asked them to disagree."
         ),
     ])  # fmt: skip
     return
@@ -219,20 +214,21 @@ def _(lab, mo):
 
 
 @app.cell
-def _(LinearScaling, NoPositionConfig, RopeConfig, drawn, lab, losses, mo, remedy, small, trained):
-    _model, _band, _why = {
+def _(
+    LinearScaling, NoPositionConfig, PERIOD, RopeConfig, TRAINED, drawn, lab, losses, mo, remedy, small, trained,
+):  # fmt: skip
+    _model, _places, _band, _why = {
         "sees only the last 64 tokens": (
-            small(RopeConfig(), 64), (0, 0.35),
+            small(RopeConfig(), 64), "at_192_to_255", (0, 0.35),
             "With a sliding window (Mistral, Gemma) no distance is new, at any length; what is further back is out of reach.",
         ),
         "positions divided by 4 (interpolation)": (
-            small(RopeConfig(scaling=LinearScaling(factor=4.0))), (1.5, 12),
+            small(RopeConfig(scaling=LinearScaling(factor=4.0))), "within_64", (2.8, 4.2),
             "Every distance is one that was seen, but 23 now looks like 5.75. Chen et al. (2023) interpolate and then *train on* for some "
-            "hundred "
-            "steps; without them a sharp rule is lost.",
+            "hundred steps; without them a sharp rule is lost.",
         ),
         "no positions at all": (
-            small(NoPositionConfig()), (2.5, 6),
+            small(NoPositionConfig()), "within_64", (2.8, 4.2),
             "Weights that learned with turned queries are lost without the turning. Nor could one layer learn this rule that way: to "
             "one layer without positions the past is a bag of tokens.",
         ),
@@ -242,9 +238,9 @@ def _(LinearScaling, NoPositionConfig, RopeConfig, drawn, lab, losses, mo, remed
     mo.vstack([
         drawn({"as trained": losses(trained), remedy.value: _loss}),
         lab.compare(
-            "loss_changed", float(_loss[192:].mean()), band=_band, unit="nats",
-            below="Better than expected: did the change reach the model?", above="Worse than expected: is the window as long as the "
-            "training was?",
+            f"loss_{_places}_changed", float((_loss[192:] if "192" in _places else _loss[PERIOD + 8 : TRAINED - 1]).mean()), band=_band,
+            unit="nats", below="Better than expected: did the change reach the model?",
+            above="Worse than expected: is the window as long as the training was?",
         ),
         mo.md(_why),
     ])  # fmt: skip
@@ -252,26 +248,22 @@ def _(LinearScaling, NoPositionConfig, RopeConfig, drawn, lab, losses, mo, remed
 
 
 @app.cell
-def _(lab, mo):
+def _(guess, lab, mo):
+    lab.wait_for(guess)
     asked = lab.ask(
         "wrong", "Far out the loss can be above ln 32, that of a model that knows nothing. How can that be?",
-        ["It is sure of wrong answers", "It has forgotten the ids", "Long sequences have more tokens"],
+        right="It is sure of wrong answers", wrong=["It has forgotten the ids", "Long sequences have more tokens"],
+        why="It copies faithfully from the wrong place. So a context limit is not only a matter of memory: give a model longer texts "
+        "than it has seen and it may answer with confidence and wrongly. Try more training steps in the cell above: within 64 it gets "
+        "better, beyond worse.",
     )  # fmt: skip
     mo.vstack([mo.md("## Explain"), asked])
     return (asked,)
 
 
 @app.cell
-def _(asked, lab, mo):
-    mo.vstack([
-        lab.answered(
-            "wrong", asked, right="It is sure of wrong answers",
-            why="It copies faithfully from the wrong place. So a context limit is not only a matter of memory: give a model longer "
-            "texts than it has seen and it may answer with confidence and wrongly. Try more training steps in the cell above: "
-            "within 64 it gets better, beyond worse.",
-        ),
-        lab.finish(),
-    ])  # fmt: skip
+def _(asked, lab):
+    lab.finish(wrong=asked)
     return
 
 

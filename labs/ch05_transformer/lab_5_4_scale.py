@@ -34,8 +34,7 @@ def _(lab):
             $$n_\text{eff} = \exp\Big(-\sum_j p_j \ln p_j\Big),$$
 
             which is $n$ when all weights are equal and 1 when one key has everything. Nothing here is trained: this is what attention does
-            on
-            its first day, and a softmax with all its weight on one key passes next to no gradient to the others.
+            on its first day, and a softmax with all its weight on one key passes next to no gradient to the others.
             """
         ),
         guess,
@@ -147,27 +146,23 @@ def _(choice, drawn, lab, looked_at, mo, weights):
 
 
 @app.cell
-def _(lab, mo):
+def _(guess, lab, mo):
+    lab.wait_for(guess)
     asked = lab.ask(
         "gradient", "The gradient of weight j by its own score is p_j (1 - p_j). What does a softmax that has chosen one key learn?",
-        ["Nearly nothing: every such product is near 0", "Faster, as its choice is clear", "Only about the key that it has chosen"],
+        right="Nearly nothing: every such product is near 0",
+        wrong=["Faster, as its choice is clear", "Only about the key that it has chosen"],
+        why="At $p = 1$ and at $p = 0$ the product vanishes. Vaswani et al. (2017, section 3.2.1) give this as the reason for the "
+        "scale. QK-norm (`qk_norm: head`) goes further: it holds the size of queries and keys during the whole training, not on the "
+        "first day only.",
     )  # fmt: skip
     mo.vstack([mo.md("## Explain"), asked])
     return (asked,)
 
 
 @app.cell
-def _(asked, lab, mo):
-    mo.vstack([
-        lab.answered(
-            "gradient", asked, right="Nearly nothing: every such product is near 0",
-            why="At $p = 1$ and at $p = 0$ the product vanishes. Vaswani et al. (2017, section 3.2.1) give this as the reason for the "
-            "scale. "
-            "QK-norm (`qk_norm: head`) goes further: it holds the size of queries and keys during the whole training, not on the first "
-            "day only.",
-        ),
-        lab.finish(),
-    ])  # fmt: skip
+def _(asked, lab):
+    lab.finish(gradient=asked)
     return
 
 

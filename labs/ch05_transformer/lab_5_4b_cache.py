@@ -32,16 +32,13 @@ def _(lab):
             ## Predict
 
             To write token $t$ a decoder needs the keys and values of all tokens before it. They do not change, as no token sees a later
-            one:
-            so they can be kept. Without a cache, token $t$ means a pass over $t$ positions, and $n$ tokens mean $n(n+1)/2$ of them; with
-            it,
-            $n$. The price is memory,
+            one: so they can be kept. Without a cache, token $t$ means a pass over $t$ positions, and $n$ tokens mean $n(n+1)/2$ of them;
+            with it, $n$. The price is memory,
 
             $$\text{bytes} = 2 \cdot L \cdot K \cdot N \cdot n \cdot \text{bytes per number}$$
 
             for keys and values, $L$ layers, $K$ key-value heads of size $N$ and $n$ tokens. Llama 2 7B has $L = 32$, $K = 32$, $N = 128$,
-            and its
-            weights are 13.5 GB.
+            and its weights are 13.5 GB.
             """
         ),
         time_guess,
@@ -163,8 +160,7 @@ def _(bytes_guess, cache_gigabytes, lab, mo, time_guess, torch, with_cache, with
         ),
         mo.md(
             "The saving in time is far below the saving in arithmetic: a pass over one position reads every weight for two operations "
-            "each, "
-            "and at this size mostly waits for its own calls. Processors like many positions at once. That is why servers batch."
+            "each, and at this size mostly waits for its own calls. Processors like many positions at once. That is why servers batch."
         ),
     ])  # fmt: skip
     return (plt,)
@@ -196,25 +192,21 @@ def _(cache_gigabytes, heads, lab, mo, torch):
 
 
 @app.cell
-def _(lab, mo):
+def _(bytes_guess, lab, mo, time_guess):
+    lab.wait_for(time_guess, bytes_guess)
     asked = lab.ask(
         "bert", "An encoder in which every token sees every other is asked to extend its text by one token. Can it keep keys and values?",
-        ["No: every earlier token's output changes", "Yes, as in a decoder", "Only the values"],
+        right="No: every earlier token's output changes", wrong=["Yes, as in a decoder", "Only the values"],
+        why="From the second layer on keys and values are made of outputs, which would have seen the new token. Causal order is what "
+        "makes the past final.",
     )  # fmt: skip
     mo.vstack([mo.md("## Explain"), asked])
     return (asked,)
 
 
 @app.cell
-def _(asked, lab, mo):
-    mo.vstack([
-        lab.answered(
-            "bert", asked, right="No: every earlier token's output changes",
-            why="From the second layer on keys and values are made of outputs, which would have seen the new token. Causal order is what "
-            "makes the past final.",
-        ),
-        lab.finish(),
-    ])  # fmt: skip
+def _(asked, lab):
+    lab.finish(bert=asked)
     return
 
 

@@ -34,9 +34,8 @@ def _(lab):
             ## Predict
 
             A model gives every character $i$ a logit $z_i$; sampling draws from $p_i \propto e^{z_i / \tau}$ at temperature $\tau$. The
-            tail is the
-            trouble: each of the many unlikely characters is unlikely, all together they are not, and one bad draw spoils what follows.
-            So the tail is cut:
+            tail is the trouble: each of the many unlikely characters is unlikely, all together they are not, and one bad draw spoils what
+            follows. So the tail is cut:
 
             - **top-k** keeps the $k$ likeliest,
             - **top-p** (Holtzman et al. 2020) keeps the smallest set whose probability reaches $p$, the *nucleus*,
@@ -94,7 +93,7 @@ def _(lab, mass_guess, median_guess):
             build_optimizer(MuonConfig(lr=0.02, embedding_lr=0.02), model),
             build_schedule(ScheduleConfig(shape="linear", warmup_fraction=0.05)),
             LoopConfig(num_steps=lab.scaled(450, 300), batch_size=8, micro_batch_size=8),
-            Settings(dtype="float32", threads=1, compile=False, step_seconds=0.0, measured={}),
+            Settings(),
             Checkpoints(Path(_folder), NullTracker()),
         ).run()  # fmt: skip
     _batch = CausalLM().collate(_held_out)
@@ -223,29 +222,22 @@ def _(SamplingParams, cut, distribution, entropy, lab, mo, model, temperature, t
 
 
 @app.cell
-def _(lab, mo):
+def _(lab, mass_guess, median_guess, mo):
+    lab.wait_for(median_guess, mass_guess)
     asked = lab.ask(
         "order", "Temperature 1.5 first and top-p 0.9 after it, or the other way round: does the order matter?",
-        [
-            "Yes: heat flattens the distribution, so the nucleus takes in more of the tail",
-            "No: both only rescale probabilities",
-            "No: top-p looks at ranks, which temperature keeps",
-        ],
+        right="Yes: heat flattens the distribution, so the nucleus takes in more of the tail",
+        wrong=["No: both only rescale probabilities", "No: top-p looks at ranks, which temperature keeps"],
+        why="Ranks stay, but the nucleus counts probability. transformers and vLLM heat first, as this engine does. For top-k alone, "
+        "which looks at ranks only, the order is indeed all one.",
     )  # fmt: skip
     mo.vstack([mo.md("## Explain"), asked])
     return (asked,)
 
 
 @app.cell
-def _(asked, lab, mo):
-    mo.vstack([
-        lab.answered(
-            "order", asked, right="Yes: heat flattens the distribution, so the nucleus takes in more of the tail",
-            why="Ranks stay, but the nucleus counts probability. transformers and vLLM heat first, as this engine does. For top-k "
-            "alone, which looks at ranks only, the order is indeed all one.",
-        ),
-        lab.finish(),
-    ])  # fmt: skip
+def _(asked, lab):
+    lab.finish(order=asked)
     return
 
 

@@ -35,10 +35,9 @@ def _(lab):
 
             $$w \leftarrow w - \eta\,\frac{\hat m}{\sqrt{\hat v} + \epsilon}$$
 
-            with $\hat m$ and $\hat v$ the running means of the gradient and of its square. After $S$ steps a weight has
-            travelled about $\eta S$ at most.
-            The weights begin at a standard deviation of 0.02. Untrained, the loss is $\ln 103 = 4.6$; knowing only how often each character
-            occurs, it is 3.2; knowing one character back, 2.6 (lab 7.1).
+            with $\hat m$ and $\hat v$ the running means of the gradient and of its square. After $S$ steps a weight has travelled about
+            $\eta S$ at most. The weights begin at a standard deviation of 0.02. Untrained, the loss is $\ln 103 = 4.6$; knowing only how
+            often each character occurs, it is 3.2; knowing one character back, 2.6 (lab 7.1).
             """
         ),
         low_guess,
@@ -89,7 +88,7 @@ def _(high_guess, lab, low_guess):
                 model, CausalLM(), ChatSource(_windows[:_cut], seed=0), build_optimizer(optimizer, model),
                 build_schedule(ScheduleConfig(shape="linear", warmup_fraction=0.05)),
                 LoopConfig(num_steps=_steps, batch_size=8, micro_batch_size=8),
-                Settings(dtype="float32", threads=1, compile=False, step_seconds=0.0, measured={}),
+                Settings(),
                 Checkpoints(Path(folder), NullTracker()),
             ).run()  # fmt: skip
         with torch.no_grad():
@@ -149,10 +148,8 @@ def _(adamw, high_guess, lab, low_guess, mo, RATES):
         ),
         mo.md(
             "No explosion: clipping and the division by $\\sqrt{\\hat v}$ bound every step, and the falling schedule ends in small ones. "
-            "It is worse than an "
-            "explosion, for it looks like a loss: the model has learned how often each character occurs, and nothing about any past. **A "
-            "curve "
-            "that goes flat at the loss of frequencies** is the sign to look for."
+            "It is worse than an explosion, for it looks like a loss: the model has learned how often each character occurs, and nothing "
+            "about any past. **A curve that goes flat at the loss of frequencies** is the sign to look for."
         ),
     ])  # fmt: skip
     return (drawn,)
@@ -191,26 +188,23 @@ def _(AdamWConfig, MuonConfig, RATES, SGDConfig, adamw, change, drawn, lab, mo, 
 
 
 @app.cell
-def _(lab, mo):
+def _(high_guess, lab, low_guess, mo):
+    lab.wait_for(low_guess, high_guess)
     asked = lab.ask(
         "search", "You have time for eight short runs. How do you spread learning rates over them?",
-        ["Evenly on a logarithmic scale, then finer around the best", "Evenly from 0 to 1", "All near the one of a published model"],
+        right="Evenly on a logarithmic scale, then finer around the best",
+        wrong=["Evenly from 0 to 1", "All near the one of a published model"],
+        why="The curve is a valley about one power of ten wide, and steeper on its high side: between two good ones take the lower. "
+        "Short runs favour rates that are too high for long ones, so the last look is at the real length. `groundup search` does "
+        "the sweep.",
     )  # fmt: skip
     mo.vstack([mo.md("## Explain"), asked])
     return (asked,)
 
 
 @app.cell
-def _(asked, lab, mo):
-    mo.vstack([
-        lab.answered(
-            "search", asked, right="Evenly on a logarithmic scale, then finer around the best",
-            why="The curve is a valley about one power of ten wide, and steeper on its high side: between two good ones take the lower. "
-            "Short "
-            "runs favour rates that are too high for long ones, so the last look is at the real length. `groundup search` does the sweep.",
-        ),
-        lab.finish(),
-    ])  # fmt: skip
+def _(asked, lab):
+    lab.finish(search=asked)
     return
 
 

@@ -37,10 +37,9 @@ def _(lab):
             $$g = \frac{1}{N}\sum_{i} \sum_{t} \nabla \ell_{i,t} = \sum_m \frac{N_m}{N}\, g_m,$$
 
             with $N_m$ targets and the mean gradient $g_m$ in micro-batch $m$. It is tempting to average the $g_m$ themselves,
-            $\frac{1}{M}\sum_m g_m$.
-            That is the same only if all $N_m$ are. With texts of different lengths it gives each *text* the same say instead of each
-            *character*.
-            Widely used trainers did it that way for years (Hugging Face, *Fixing Gradient Accumulation*, October 2024).
+            $\frac{1}{M}\sum_m g_m$. That is the same only if all $N_m$ are. With texts of different lengths it gives each *text* the same
+            say instead of each *character*. Widely used trainers did it that way for years (Hugging Face, *Fixing Gradient Accumulation*,
+            October 2024).
             """
         ),
         error_guess,
@@ -114,7 +113,7 @@ def _(error_guess, lab, memory_guess):
                 model, Padded(count=1 if naive else None), ChatSource(_paragraphs, seed=batch),
                 build_optimizer(SGDConfig(lr=1.0), model), lambda step, num_steps: 1.0,
                 LoopConfig(num_steps=1, batch_size=32, micro_batch_size=micro_batch_size, max_grad_norm=0.0),
-                Settings(dtype="float32", threads=1, compile=False, step_seconds=0.0, measured={}),
+                Settings(),
                 Checkpoints(Path(folder), NullTracker()),
             ).run()  # fmt: skip
         return before - torch.nn.utils.parameters_to_vector(model.parameters()).detach(), time.perf_counter() - start
@@ -215,27 +214,22 @@ def _(errors, lab, micro, np):
 
 
 @app.cell
-def _(lab, mo):
+def _(error_guess, lab, memory_guess, mo):
+    lab.wait_for(error_guess, memory_guess)
     asked = lab.ask(
         "short", "Trained by the mean of means, one text at a time: whose characters count for more?",
-        ["Those of short texts", "Those of long texts", "All the same"],
+        right="Those of short texts", wrong=["Those of long texts", "All the same"],
+        why="A text of 8 characters has as much say as one of 257, so each of its characters has 32 times as much. In fine-tuning on "
+        "answers of different lengths it teaches brevity unasked. The same slip waits wherever means are averaged: over devices, and "
+        "over the batches of an evaluation.",
     )  # fmt: skip
     mo.vstack([mo.md("## Explain"), asked])
     return (asked,)
 
 
 @app.cell
-def _(asked, lab, mo):
-    mo.vstack([
-        lab.answered(
-            "short", asked, right="Those of short texts",
-            why="A text of 8 characters has as much say as one of 257, so each of its characters has 32 times as much. In fine-tuning "
-            "on answers of different lengths it teaches brevity unasked. The same slip waits wherever means are averaged: over devices, "
-            "and over "
-            "the batches of an evaluation.",
-        ),
-        lab.finish(),
-    ])  # fmt: skip
+def _(asked, lab):
+    lab.finish(short=asked)
     return
 
 

@@ -30,10 +30,9 @@ def _(lab):
             ## Predict
 
             AdamW divides a running mean of the gradient by the root of a running mean of its square, $\hat m / \sqrt{\hat v}$. Both start
-            at 0, and are
-            corrected for it: after the very first gradient $g$ the ratio is $g / |g| = \pm 1$ for every weight, however small or noisy its
-            gradient was. So an optimizer without its memory takes full steps in all directions at once. A checkpoint with the weights alone
-            is a third of the size of one that holds $m$ and $v$ too. Is it worth it?
+            at 0, and are corrected for it: after the very first gradient $g$ the ratio is $g / |g| = \pm 1$ for every weight, however small
+            or noisy its gradient was. So an optimizer without its memory takes full steps in all directions at once. A checkpoint with the
+            weights alone is a third of the size of one that holds $m$ and $v$ too. Is it worth it?
             """
         ),
         jump_guess,
@@ -113,7 +112,7 @@ def _(end_guess, jump_guess, lab):
             model, CausalLM(), source, build_optimizer(AdamWConfig(lr=3e-3), model),
             build_schedule(ScheduleConfig(shape="linear", warmup_fraction=0.05)),
             LoopConfig(num_steps=80, batch_size=8, micro_batch_size=8, checkpoint_every_steps=20, evaluate_every_steps=2),
-            Settings(dtype="float32", threads=1, compile=False, step_seconds=0.0, measured={}), checkpoints, evaluate=evaluate,
+            Settings(), checkpoints, evaluate=evaluate,
         ).run()  # fmt: skip
         weights = torch.nn.utils.parameters_to_vector(model.parameters()).detach()
         return weights, {int(row["step"]): row["loss"] for row in result.history}
@@ -218,26 +217,21 @@ def _(cut_off_and_resumed, differ, drawn, forgets, lab, losses, mo):
 
 
 @app.cell
-def _(lab, mo):
+def _(end_guess, jump_guess, lab, mo):
+    lab.wait_for(jump_guess, end_guess)
     asked = lab.ask(
         "place", "On the training loss (not the held-out one), a run that reads its first batches again would look ...",
-        ["better than it is, as it has seen them", "worse than it is", "the same"],
+        right="better than it is, as it has seen them", wrong=["worse than it is", "the same"],
+        why="Repeated text flatters the training loss, and more so the larger the model. Here the order of the data is a function of a "
+        "seed and a number, so its place is one integer, and `groundup run` on a killed run goes on to the same bytes.",
     )  # fmt: skip
     mo.vstack([mo.md("## Explain"), asked])
     return (asked,)
 
 
 @app.cell
-def _(asked, lab, mo):
-    mo.vstack([
-        lab.answered(
-            "place", asked, right="better than it is, as it has seen them",
-            why="Repeated text flatters the training loss, and more so the larger the model. Here the order of the data is a function of "
-            "a seed "
-            "and a number, so its place is one integer, and `groundup run` on a killed run goes on to the same bytes.",
-        ),
-        lab.finish(),
-    ])  # fmt: skip
+def _(asked, lab):
+    lab.finish(place=asked)
     return
 
 

@@ -81,7 +81,7 @@ def stream_loop(directory: Path, kind: str, *, stop_at: int = 0) -> Loop:
             checkpoint_every_steps=6,
             log_every_steps=1,
         ),
-        Settings(dtype="float32", threads=1, compile=False, step_seconds=0, measured={}),
+        Settings(),
         Checkpoints(directory / "checkpoints", JsonlTracker(directory, stage="train")),
     )
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import html
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
+from marimo._runtime.control_flow import MarimoStopError
 
 from groundup.core.errors import ConfigError
-from groundup.learn.lab import BUDGET, HEADLESS, Lab
+from groundup.learn.lab import BUDGET, CHOICE, HEADLESS, Lab
+from groundup.learn.progress import Progress
 
 pytestmark = pytest.mark.row("L.4")
 
@@ -76,3 +79,57 @@ def test_the_budget_scales_what_is_heavy(lab: Lab, monkeypatch: pytest.MonkeyPat
     assert lab.scaled(300) == 300
     monkeypatch.setenv(BUDGET, "5")
     assert lab.scaled(300) == 75 and lab.scaled(300, 200) == 200
+
+
+QUESTION = {"right": "four", "wrong": ["three", "five"], "why": "Two and two."}
+
+
+def choose(radio: object, option: str) -> None:
+    """As the page does, which sends the option's place."""
+    radio._update(option)  # type: ignore[attr-defined]
+
+
+def test_a_question_has_one_right_answer(lab: Lab) -> None:
+    for wrong in ([], ["four"], ["three", "three"]):
+        with pytest.raises(ConfigError, match=r"sum.*one right answer"):
+            lab.ask("sum", "2 + 2?", **{**QUESTION, "wrong": wrong})  # type: ignore[arg-type]
+
+
+def test_the_right_answer_stands_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(HEADLESS, raising=False)
+    places = set()
+    for number in range(30):
+        asked = Lab(f"{number}.1", title="A lab", seconds=20).ask("sum", "2 + 2?", **QUESTION)  # type: ignore[arg-type]
+        again = Lab(f"{number}.1", title="A lab", seconds=20).ask("sum", "2 + 2?", **QUESTION)  # type: ignore[arg-type]
+        assert list(asked.options) == list(again.options)
+        places.add(list(asked.options).index("four"))
+    assert places == {0, 1, 2}
+
+
+def test_it_is_finished_when_all_is_compared_and_answered(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv(HEADLESS)
+    monkeypatch.setenv("GROUNDUP_HOME", str(tmp_path))
+    guess = lab.predict("how many?", low=0, high=10)
+    asked = lab.ask("sum", "2 + 2?", **QUESTION)  # type: ignore[arg-type]
+    with pytest.raises(MarimoStopError):
+        lab.wait_for(guess)
+    assert "Choose one" in lab.finish(sum=asked).text and not lab.finished
+    choose(asked, "three")
+    assert "Not that one" in lab.finish(sum=asked).text and not lab.finished
+    choose(asked, "four")
+    assert "every prediction is compared" in lab.finish(sum=asked).text and not lab.finished
+    guess._update(4.0)
+    lab.wait_for(guess)
+    lab.compare("sum", 4, band=(4, 4), guess=guess, below="", above="")
+    assert "Two and two" in lab.finish(sum=asked).text and lab.finished
+    assert Progress().names("lab") == {"9.9"}
+    lab.ask("product", "2 * 2?", **QUESTION)  # type: ignore[arg-type]
+    assert "every question is answered right" in lab.finish(sum=asked).text
+
+
+def test_another_option_is_chosen_where_nobody_chooses(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert lab.choose("Change:", ["a", "b", "c"], default="b").value == "b" and lab.choices == {"Change:": 3}
+    monkeypatch.setenv(CHOICE, "5")
+    assert lab.choose("Change:", ["a", "b", "c"], default="b").value == "c"

@@ -42,9 +42,6 @@ def command(
             print_table("Labs", ["", "", "lab", "chapter"], rows)
         return
     path = lab(lab_id)
-    if not headless:
-        _open(path, as_app, port)
-        return
     from ..core.config import parse_duration
     from ..core.errors import MissingDependency
 
@@ -52,6 +49,9 @@ def command(
         import marimo  # noqa: F401
     except ImportError:
         raise MissingDependency("marimo", extra="learn", purpose="labs") from None
+    if not headless:
+        _open(path, as_app, port)
+        return
     from ..learn.lab import run_headless
 
     ran = run_headless(path, budget_seconds=None if budget is None else parse_duration(budget))
@@ -73,16 +73,9 @@ def _open(path: object, as_app: bool, port: int | None) -> None:
     """marimo's own page, on this machine only, in place of this process: what ends it ends the page."""
     import os
 
-    from ..core.errors import MissingDependency
+    from ..learn.lab_page import marimo_line
 
-    try:
-        import marimo  # noqa: F401
-    except ImportError:
-        raise MissingDependency("marimo", extra="learn", purpose="labs") from None
-    line = [sys.executable, "-m", "marimo", "run" if as_app else "edit", str(path), "--host", "127.0.0.1"]
-    line += ["--skip-update-check"] if not as_app else []
-    line += ["--port", str(port)] if port is not None else []
-    # A lab begins with its first question, not with a button: marimo's editor runs nothing at first unless it is told to.
-    os.environ.setdefault("_MARIMO_CONFIG_OVERLOAD_RUNTIME_AUTO_INSTANTIATE", "true")
+    options = [] if port is None else ["--port", str(port)]
+    line = [sys.executable, "-m", *marimo_line("run" if as_app else "edit", str(path), *options)]
     sys.stdout.flush()
     os.execv(sys.executable, line)

@@ -2,7 +2,8 @@
 
 A lab is a marimo notebook, plain Python, in labs/. The learner commits to a number, runs the real thing, and sees the figure beside the
 guess and beside the band in which it is expected, with what being outside usually means. Without a page (`groundup lab 3.2 --headless`,
-and in tests) every prediction is its middle, every question is answered right, and the figures are checked against their bands.
+and in tests) every prediction is its middle, every question is answered right, what can be changed stays as it is (or is another of
+its options), and the figures are checked against their bands.
 
 Figures that depend on the machine (seconds, ratios of times) have `timed=True`: their band informs, and fails nothing.
 """
@@ -10,14 +11,15 @@ Figures that depend on the machine (seconds, ratios of times) have `timed=True`:
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.errors import ConfigError
 
-HEADLESS, BUDGET = "GROUNDUP_LAB_HEADLESS", "GROUNDUP_LAB_BUDGET"
-"""Environment of a lab that is run without a page, and the seconds that it may take."""
+HEADLESS, BUDGET, CHOICE = "GROUNDUP_LAB_HEADLESS", "GROUNDUP_LAB_BUDGET", "GROUNDUP_LAB_CHOICE"
+"""Environment of a lab that is run without a page, the seconds that it may take, and which of the options are chosen in it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,15 @@ class Compared:
         return self.low <= self.value <= self.high
 
 
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One question of a lab, asked."""
+
+    right: str
+    wrong: tuple[str, ...]
+    why: str
+
+
 @dataclass
 class Lab:
     """One run of one lab. The last one made is `Lab.current`, which is how the command that ran the file finds its figures."""
@@ -45,8 +56,13 @@ class Lab:
     title: str
     seconds: float
     """What it takes on two ordinary cores, start to end."""
+    predicted: set[str] = field(default_factory=set)
+    """What was asked to be predicted."""
     figures: dict[str, Compared] = field(default_factory=dict)
-    answers: dict[str, bool] = field(default_factory=dict)
+    choices: dict[str, int] = field(default_factory=dict)
+    """What can be changed, and how many options it has."""
+    questions: dict[str, Question] = field(default_factory=dict)
+    finished: bool = False
     current: Any = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -84,6 +100,7 @@ class Lab:
         step = step or (high - low) / 100
         points = _ratios(low, high) if log else None
         middle = points[len(points) // 2] if points else round(low + round((high - low) / (2 * step)) * step, 9)
+        self.predicted.add(question)
         way: dict[str, Any] = {"steps": points} if points else {"start": low, "stop": high, "step": step}
         slider = mo.ui.slider(**way, value=middle, show_value=True, full_width=True,
                               label=f"{question}{f' ({unit})' if unit else ''}")  # fmt: skip
@@ -122,36 +139,51 @@ class Lab:
 
         names = {str(option): option for option in options}
         first = str(options[0] if default is None else default)
+        self.choices[label] = len(names)
+        if self.headless and os.environ.get(CHOICE):
+            return _Committed(options[int(os.environ[CHOICE]) % len(options)])
         return mo.ui.dropdown(names, value=first, label=label)
 
-    def ask(self, name: str, question: str, options: Sequence[str]) -> Any:
-        """A question with one right answer among the options; give it to `answered`."""
+    def ask(self, name: str, question: str, *, right: str, wrong: Sequence[str], why: str) -> Any:
+        """A question with one right answer, at another place in every lab; give it to `finish` by its name."""
         import marimo as mo
 
-        self.answers.setdefault(name, False)
-        return _Committed(None) if self.headless else mo.ui.radio(list(options), label=question)
+        if not wrong or right in wrong or len(set(wrong)) < len(wrong):
+            raise ConfigError(
+                f"question {name!r} needs one right answer and others beside it: {right!r}, {list(wrong)}"
+            )
+        self.questions[name] = Question(right=right, wrong=tuple(wrong), why=why)
+        options = [right, *wrong]
+        random.Random(f"{self.id} {name}").shuffle(options)
+        return _Committed(right) if self.headless else mo.ui.radio(options, label=question)
 
-    def answered(self, name: str, asked: Any, *, right: str, why: str) -> Any:
+    def finish(self, **asked: Any) -> Any:
+        """What came of each question, and the end of the lab: written to the learner's progress once everything that was predicted is
+        compared and every question is answered right.
+        """
+        import marimo as mo
+
+        said = [self._said(self.questions[name], element.value) for name, element in asked.items()]
+        wrong = [name for name, question in self.questions.items()
+                 if name not in asked or asked[name].value != question.right]  # fmt: skip
+        compared = sum(figure.guess is not None for figure in self.figures.values())
+        if wrong or not self.figures or compared < len(self.predicted):
+            waiting = "every question is answered right" if wrong else "every prediction is compared with its figure"
+            return mo.vstack([*said, mo.md(f"*The lab is finished when {waiting}.*")])
+        self.finished = True
+        self._record("lab", {"title": self.title, **{f.name: f.value for f in self.figures.values()}})
+        done = mo.md(f"Lab {self.id} is done. Next: `groundup roadmap --next`.")
+        return mo.vstack([*said, mo.callout(done, kind="success")])
+
+    def _said(self, question: Question, given: str | None) -> Any:
         """Right or wrong, and why; nothing before an answer is chosen."""
         import marimo as mo
 
-        given = right if self.headless else asked.value
         if given is None:
             return mo.md("*Choose one.*")
-        self.answers[name] = given == right
-        if given == right:
-            return mo.callout(mo.md(f"Right. {why}"), kind="success")
+        if given == question.right:
+            return mo.callout(mo.md(f"Right. {question.why}"), kind="success")
         return mo.callout(mo.md("Not that one. Look at the figures above again, and choose once more."), kind="warn")
-
-    def finish(self) -> Any:
-        """The end of the lab: written to the learner's progress once everything is compared and answered right."""
-        import marimo as mo
-
-        open_questions = [name for name, right in self.answers.items() if not right]
-        if open_questions or not self.figures:
-            return mo.md("*The lab is finished when every question is answered right.*")
-        self._record("lab", {"title": self.title, **{f.name: f.value for f in self.figures.values()}})
-        return mo.callout(mo.md(f"Lab {self.id} is done. Next: `groundup roadmap --next`."), kind="success")
 
     def _record(self, kind: Any, detail: dict[str, Any]) -> None:
         if not self.headless:
@@ -173,7 +205,7 @@ def _ratios(low: float, high: float, count: int = 81) -> list[float]:
 
 @dataclass
 class _Committed:
-    """A prediction or answer where nobody is there to give one."""
+    """A prediction, choice or answer where nobody is there to give one."""
 
     value: Any
 
@@ -181,13 +213,15 @@ class _Committed:
         return "text/plain", "" if self.value is None else f"{self.value}"
 
 
-def run_headless(path: Any, *, budget_seconds: float | None = None) -> Lab:
-    """Run a lab's cells in order, without a page. What a cell raises is raised."""
+def run_headless(path: Any, *, budget_seconds: float | None = None, choice: int | None = None) -> Lab:
+    """Run a lab's cells in order, without a page. What a cell raises is raised. choice: which option is chosen wherever one can be."""
     import importlib.util
 
     os.environ[HEADLESS] = "1"
     if budget_seconds is not None:
         os.environ[BUDGET] = str(budget_seconds)
+    if choice is not None:
+        os.environ[CHOICE] = str(choice)
     try:
         spec = importlib.util.spec_from_file_location(f"lab_{path.stem}", path)
         assert spec is not None and spec.loader is not None
@@ -199,5 +233,5 @@ def run_headless(path: Any, *, budget_seconds: float | None = None) -> Lab:
             raise ConfigError(f"{path} made no Lab, so it has no figures")
         return lab
     finally:
-        os.environ.pop(HEADLESS, None)
-        os.environ.pop(BUDGET, None)
+        for name in (HEADLESS, BUDGET, CHOICE):
+            os.environ.pop(name, None)

@@ -108,7 +108,7 @@ def control_loop(stage: ControlStage, checkpoints: Any, seed: int, tracker: Any,
         build_schedule(ScheduleConfig(warmup_fraction=0.0)),
         LoopConfig(num_steps=stage.num_rollouts * stage.updates, batch_size=1, micro_batch_size=1 << 30,
                    max_grad_norm=0.5, log_every_steps=stage.updates),
-        Settings(dtype="float32", threads=1, compile=False, step_seconds=0, measured={}),
+        Settings(),
         Checkpoints(checkpoints, tracker),
         progress=progress,
     )  # fmt: skip

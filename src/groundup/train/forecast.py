@@ -162,7 +162,7 @@ class ForecastStage:
             build_optimizer(AdamWConfig(lr=self.lr, weight_decay=0.01), model),
             build_schedule(ScheduleConfig(shape="cosine", final=0.0)),
             LoopConfig(num_steps=self.num_steps, batch_size=self.batch_size, micro_batch_size=self.batch_size, log_every_steps=50),
-            Settings(dtype="float32", threads=1, compile=False, step_seconds=0, measured={}),
+            Settings(),
             Checkpoints(context.scratch / folder, context.tracker),
             progress=context.progress,
         )  # fmt: skip

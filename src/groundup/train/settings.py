@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -46,14 +46,14 @@ class PrecisionConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What was chosen, and what was measured for it."""
+    """What was chosen, and what was measured for it; as it is, what needs no measuring."""
 
-    dtype: str
-    threads: int
-    compile: bool
-    step_seconds: float
+    dtype: str = "float32"
+    threads: int = 1
+    compile: bool = False
+    step_seconds: float = 0.0
     """Measured time of one whole batch's forward and backward, with these settings."""
-    measured: dict[str, float]
+    measured: dict[str, float] = field(default_factory=dict)
     """Candidate -> seconds for the micro-batches that were tried."""
     loss_scale: float = 0.0
     """To begin with (float16 only)."""
@@ -145,7 +145,7 @@ def _time_steps(
     """Seconds for forward and backward of all `batches`: the quicker of two, after a micro-batch that warms up (and compiles). A
     candidate a quarter slower than `give_up` seconds after one of them is out.
     """
-    autocast = Settings(dtype=dtype, threads=0, compile=False, step_seconds=0, measured={}).autocast
+    autocast = Settings(dtype=dtype).autocast
 
     def run(some: list[Batch]) -> float:
         start = time.perf_counter()

@@ -86,7 +86,7 @@ def open(start: Start) -> Training:
         )  # fmt: skip
 
     def figures() -> dict[str, Any]:
-        settings = Settings(dtype="float32", threads=1, compile=False, step_seconds=0.0, measured={})
+        settings = Settings()
         scores = judge("test").scores(model, settings)
         return {"task": task, "labels": len(labels), **({"test": scores} if scores else {})}
 
