@@ -121,7 +121,7 @@ def _(lab, mo):
 @app.cell
 def _(lab, precision_at, share):
     lab.compare(
-        f"precision_at_{100 * share.value:g}_percent", precision_at(share.value),
+        f"precision_with_{100 * share.value:g}_percent_spam", precision_at(share.value),
         band={0.5: (0.93, 0.985), 0.1: (0.66, 0.86), 0.03: (0.35, 0.66), 0.01: (0.13, 0.47)}[share.value],
         below="Check that ties stand or fall together, and that recall is of spam.",
         above="Is the share of spam what you chose?",

@@ -146,7 +146,7 @@ def test_buckets_hold_every_pair_once_an_epoch_and_little_padding() -> None:
     seed = random.SystemRandom().getrandbits(32)
     print(f"seed {seed}")
     rng = np.random.default_rng(seed)
-    pairs = [EncodedPair(np.full(int(n), i), np.full(int(n) + 2, i)) for i, n in enumerate(rng.integers(1, 40, 700))]
+    pairs = [EncodedPair(np.full(int(n), i), np.full(int(n) + 2, i)) for i, n in enumerate(rng.integers(4, 40, 700))]
     source = BucketSource(pairs, 400, seed)
     epochs = []
     for epoch in range(2):
