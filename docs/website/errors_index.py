@@ -34,7 +34,8 @@ class ErrorClass:
     module: str
     base: str
     doc: str
-    exit_code: int
+    exit_code: str
+    """A number, or how one is made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +72,14 @@ def error_classes(modules: Mapping[str, Module]) -> dict[str, ErrorClass]:
             ),
             found[base].exit_code if base else 1,
         )
-        assert isinstance(code, int)
-        found[name] = ErrorClass(name=name, module=module, base=base, doc=ast.get_docstring(node) or "", exit_code=code)
+        made = re.search(r"self\.exit_code = (.+)", ast.unparse(node))  # 128 + number, of a signal
+        found[name] = ErrorClass(
+            name=name,
+            module=module,
+            base=base,
+            doc=ast.get_docstring(node) or "",
+            exit_code=made[1] if made else str(code),
+        )
         for child, (_, other) in nodes.items():
             if any(ast.unparse(b) == name for b in other.bases):
                 add(child, name)

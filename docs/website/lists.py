@@ -12,7 +12,7 @@ import yaml
 from groundup.cli.main import VERBS, cli
 
 from .links import Links, in_cell, plain
-from .roadmap_pages import chapter_page
+from .roadmap_pages import chapter_page, row_page
 from .sources import ROOT
 
 GLOSSARY = ROOT / "docs" / "glossary.yaml"
@@ -72,9 +72,10 @@ def glossary_page(links: Links) -> str:
                 home = links.address(address)
                 places.append(f"[`{address.removeprefix('groundup.')}`]({home})" if home else f"`{address}`")
             if term.chapter is not None:
-                anchor = f"#row-{term.row.replace('.', '-')}" if term.row else ""
                 places.append(
-                    f"[{'row ' + term.row if term.row else f'chapter {term.chapter}'}]({chapter_page(term.chapter)}{anchor})"
+                    f"[row {term.row}]({row_page(term.row)})"
+                    if term.row
+                    else f"[chapter {term.chapter}]({chapter_page(term.chapter)})"
                 )
             also = f" Also: {', '.join(term.also)}." if term.also else ""
             parts.append(

@@ -22,6 +22,15 @@ def chapter_page(number: int) -> str:
     return f"roadmap/chapter-{number:02d}.md"
 
 
+def row_page(row_id: str) -> str:
+    """Page and place of a row: roadmap/chapter-05.md#row-5-4."""
+    return f"{chapter_page(int(row_id.partition('.')[0]))}#{_anchor(row_id)}"
+
+
+def _anchor(row_id: str) -> str:
+    return f"row-{row_id.replace('.', '-')}"
+
+
 def roadmap_pages(links: Links) -> dict[str, str]:
     roadmap = load_roadmap()
     said = summaries(links.modules)
@@ -86,8 +95,7 @@ def _projects(links: Links) -> str:
         "one is done, the studio has its steps to tick, and `groundup progress --portfolio me.html` puts the finished ones on a page.",
     ]
     for project in load_projects():
-        rows = ", ".join(f"[{row}]({chapter_page(int(row.partition('.')[0])).removeprefix('roadmap/')}#row-{row.replace('.', '-')})"
-                         for row in project.rows)  # fmt: skip
+        rows = ", ".join(f"[{row}]({row_page(row).removeprefix('roadmap/')})" for row in project.rows)
         parts += [f"## {project.id} {project.title} {{#{project.id.replace('.', '-').lower()}}}", f"Taught by {rows}."]
         if project.recipes:
             named = ", ".join(f"[`{r}`]({links.relative(PROJECTS, 'recipes.md')}#{r})" for r in project.recipes)
@@ -115,7 +123,7 @@ def _chapter(chapter: Chapter, roadmap: Roadmap, links: Links, said: Mapping[str
     if chapter.needs:
         facts.append(f"It needs {', '.join(chapter.needs)}.")
     table = [
-        f"| [{row.id}](#row-{row.id.replace('.', '-')}) | {in_cell(plain(row.title))} | {STATUS[row.status]} | "
+        f"| [{row.id}](#{_anchor(row.id)}) | {in_cell(plain(row.title))} | {STATUS[row.status]} | "
         f"{' '.join(labs_of(row.id)) or ''} | {' '.join(exercises_of(row.id)) or ''} |"
         for row in chapter.rows
     ]
@@ -134,7 +142,7 @@ def _chapter(chapter: Chapter, roadmap: Roadmap, links: Links, said: Mapping[str
 
 
 def _row(row: Row, lesson: str, page: str, links: Links, said: Mapping[str, str]) -> list[str]:
-    parts = [f"## {row.id} {row.title} {{#row-{row.id.replace('.', '-')}}}"]
+    parts = [f"## {row.id} {row.title} {{#{_anchor(row.id)}}}"]
     if row.status == "planned":
         return [*parts, lesson or "*Planned: nothing of it is in the library yet.*"]
     if row.status == "partly":

@@ -123,6 +123,7 @@ def test_it_is_finished_when_all_is_compared_and_answered(
     guess._update(4.0)
     lab.wait_for(guess)
     lab.compare("sum", 4, band=(4, 4), guess=guess, below="", above="")
+    lab.compare("sum", 4, band=(4, 4), below="", above="")  # as it was, after a change and back
     assert "Two and two" in lab.finish(sum=asked).text and lab.finished
     assert Progress().names("lab") == {"9.9"}
     lab.ask("product", "2 * 2?", **QUESTION)  # type: ignore[arg-type]

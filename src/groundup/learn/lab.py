@@ -58,6 +58,8 @@ class Lab:
     """What it takes on two ordinary cores, start to end."""
     predicted: set[str] = field(default_factory=set)
     """What was asked to be predicted."""
+    met: set[str] = field(default_factory=set)
+    """Figures that were compared with a prediction. What is changed afterwards may compare them again, without one."""
     figures: dict[str, Compared] = field(default_factory=dict)
     choices: dict[str, int] = field(default_factory=dict)
     """What can be changed, and how many options it has."""
@@ -123,6 +125,8 @@ class Lab:
         guessed = None if guess is None else float(guess.value)
         made = Compared(name=name, value=float(value), low=band[0], high=band[1], guess=guessed, unit=unit, timed=timed)
         self.figures[name] = made
+        if guessed is not None:
+            self.met.add(name)
         self._record("prediction", {"figure": name, "value": made.value, "guess": guessed})
         told = f"**{name.replace('_', ' ')}: {f'{_written(made.value)} {unit}'.strip()}**, expected {_written(band[0])} to {_written(band[1])}."
         if guessed is not None:
@@ -166,8 +170,7 @@ class Lab:
         said = [self._said(self.questions[name], element.value) for name, element in asked.items()]
         wrong = [name for name, question in self.questions.items()
                  if name not in asked or asked[name].value != question.right]  # fmt: skip
-        compared = sum(figure.guess is not None for figure in self.figures.values())
-        if wrong or not self.figures or compared < len(self.predicted):
+        if wrong or not self.figures or len(self.met) < len(self.predicted):
             waiting = "every question is answered right" if wrong else "every prediction is compared with its figure"
             return mo.vstack([*said, mo.md(f"*The lab is finished when {waiting}.*")])
         self.finished = True
