@@ -46,8 +46,8 @@ PAGES = [
     *sorted((ROOT / "labs").glob("*/lesson.md")),
 ]
 RECIPE_VERBS = {"run", "train", "search"}
-PARSED = {"serve", "studio", "predict", "doctor", "assess"}
-"""Verbs that are parsed only: servers and pages, what needs a run of another recipe, what looks at the machine or asks questions."""
+PARSED = {"serve", "studio", "predict", "doctor"}
+"""Verbs that are parsed only: servers and pages, what needs a run of another recipe, what looks at the machine."""
 NEEDED = {
     "eval": ("model", "adapter"), "chat": ("model", "adapter"), "generate": ("model", "adapter"), "info": ("path",), "data": ("path",),
     "runs": ("directory",), "tokenizer": (),
@@ -190,7 +190,8 @@ def check_groundup(verb: str, arguments: list[str]) -> str:
     if verb == "check":
         return "" if given["exercise_id"] in EXERCISES else "there is no such exercise"
     needed = [given[name] for name in NEEDED.get(verb, ()) if given.get(name) is not None]
-    if verb in PARSED or not all(Path(path).expanduser().exists() for path in needed):
+    asks = verb == "assess" and "--from" not in arguments
+    if verb in PARSED or asks or not all(Path(path).expanduser().exists() for path in needed):
         return ""
     ran = CliRunner().invoke(cli, [verb, *arguments], input="")
     if ran.exit_code == 0:

@@ -30,9 +30,9 @@ def command(file: Path | None, goal: str | None, as_json: bool) -> None:
     if file is not None:
         from ..core.config import read_yaml
 
-        raw = read_yaml(file)
-        goal = goal or str(raw.pop("goal", "learn"))
-        scores = dict(raw)
+        scores = dict(read_yaml(file))
+        said = str(scores.pop("goal", "learn"))
+        goal = goal or said
     else:
         click.echo("Score each from 1 (never used it) to 5 (expert). Nothing here shuts a door.", err=as_json)
         for name, skill in load_paths().skills.items():
