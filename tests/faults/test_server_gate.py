@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gc
 import itertools
 import json
@@ -14,11 +16,12 @@ from typing import Any
 
 import httpx2
 import pytest
+from starlette.middleware.base import BaseHTTPMiddleware
 
 from groundup.core.errors import ConfigError, GroundupError
 from groundup.core.types import Request
 from groundup.server import ServerConfig, ServerThread, create_app, read_api_key
-from groundup.server.gate import PUBLIC
+from groundup.server.gate import PUBLIC, Gate
 from small_generator import MarkovGenerator
 
 pytestmark = [pytest.mark.row("17.2"), pytest.mark.faults]
@@ -279,3 +282,35 @@ def test_no_error_path_logs_the_key_or_shows_the_inside(caplog: pytest.LogCaptur
     # The client's own log names the URL that it was told to ask; the server's logs must not.
     shown = "".join(logging.Formatter().format(record) for record in own)
     assert KEY not in shown
+
+
+@pytest.mark.parametrize(("leaves", "fails"), [(True, False), (False, True)])
+def test_who_leaves_before_the_answer_is_no_error(leaves: bool, fails: bool) -> None:
+    """A tab that is closed while its page is made: Starlette's middleware calls an answer that nobody waits for an error."""
+
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            if not leaves:
+                return
+
+    arriving: list[dict[str, Any]] = [
+        {"type": "http.request", "body": b"", "more_body": False},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> dict[str, Any]:
+        return arriving.pop(0)
+
+    async def send(message: Any) -> None:
+        raise AssertionError(f"nobody waits for {message}")
+
+    async def as_it_is(request: Any, call_next: Any) -> Any:
+        return await call_next(request)
+
+    scope = {
+        "type": "http", "http_version": "1.1", "method": "GET", "path": "/", "raw_path": b"/", "query_string": b"", "scheme": "http",
+        "headers": [(b"host", b"localhost:1"), (b"content-length", b"0")], "server": ("localhost", 1), "client": ("127.0.0.1", 2),
+    }  # fmt: skip
+    asked = Gate(BaseHTTPMiddleware(page, as_it_is), ServerConfig(port=1))(scope, receive, send)
+    with pytest.raises(RuntimeError, match="No response") if fails else contextlib.nullcontext():
+        asyncio.run(asked)

@@ -25,6 +25,7 @@ from .signin import sign_in_page
 PUBLIC = frozenset({"/health"})
 """Paths that need no key. Everything else answers 401 without it (the page: with the sign-in form as its body)."""
 SIGN_IN = "/sign-in"
+_UNANSWERED = "No response returned."
 _API = "/v1/"
 _COOKIE = "groundup_session"
 _LONGEST_FORM = 4096
@@ -81,7 +82,13 @@ class Gate:
         if scope["type"] == "http":
             body = await self._body(headers, receive, send)
             if body is not None:
-                await self.app(scope, _replay(body, receive), send)
+                replay = _Replay(body, receive)
+                try:
+                    await self.app(scope, replay, send)
+                except RuntimeError as error:
+                    # Whoever asked left before there was an answer, and middleware of Starlette's takes that for a mistake.
+                    if not (replay.left and str(error) == _UNANSWERED):
+                        raise
         else:
             await self.app(scope, receive, send)
 
@@ -259,17 +266,20 @@ def _adding(send: Send, added: list[tuple[bytes, bytes]]) -> Send:
     return wrapped
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
-    sent = False
+class _Replay:
+    """A body that was read, for the app to read again; and has whoever sent it left?"""
 
-    async def wrapped() -> Message:
-        nonlocal sent
-        if not sent:
-            sent = True
-            return {"type": "http.request", "body": body, "more_body": False}
-        return await receive()
+    def __init__(self, body: bytes, receive: Receive) -> None:
+        self.body, self.receive = body, receive
+        self.read = self.left = False
 
-    return wrapped
+    async def __call__(self) -> Message:
+        if not self.read:
+            self.read = True
+            return {"type": "http.request", "body": self.body, "more_body": False}
+        message = await self.receive()
+        self.left = self.left or message["type"] == "http.disconnect"
+        return message
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, error: RequestError) -> None:
