@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 
 import pytest
 import torch
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 from groundup.core.protocols import complete
 from groundup.core.types import Request, SamplingParams
 from groundup.engine import Engine, EngineConfig
+from groundup.engine.sequence import Job, Running
 from groundup.engine.text import StopText
 from groundup.nn.protocols import Sampler
+from groundup.tokenizers.stream import StreamDecoder
 from tiny_engine import EOS, ByteTokenizer, tiny_decoder
 
 
@@ -133,3 +136,24 @@ def test_chunks_join_to_the_whole_with_every_id_and_logprob_once() -> None:
             plain = ByteTokenizer().decode([i for i in whole.token_ids if i != EOS])
             cut = min((plain.find(s) for s in request.params.stop if s in plain), default=len(plain))
             assert whole.text == plain[:cut]
+
+
+@pytest.mark.parametrize(("whole", "chunks"), [
+    (False, [("", (0xC3,), 0), ("é", (0xA9,), 1), ("a", (97,), 1)]), (True, [("éa", (0xC3, 0xA9, 97), 0)]),
+])  # fmt: skip
+def test_a_chunk_is_of_one_version_of_the_weights(whole: bool, chunks: list[tuple[str, tuple[int, ...], int]]) -> None:
+    """New weights in the middle of a character, whose bytes are tokens; where all comes at once, it is as old as its oldest token."""
+    job = Job(whole=whole)
+    running = Running(
+        index=0, job=job, prompt_ids=[1], params=SamplingParams(max_tokens=3), seed=0, decoder=StreamDecoder(ByteTokenizer()),
+        eos_ids=frozenset(), cancel=threading.Event(),
+    )  # fmt: skip
+    job.add(running)
+    for token_id, version in ((0xC3, 0), (0xA9, 1), (97, 1)):
+        running.accept(token_id, None, version)
+    got = []
+    while not job.empty:
+        item = job.get()
+        assert isinstance(item, tuple)
+        got.append((item[1].text, item[1].token_ids, item[1].weights_version))
+    assert got == chunks

@@ -140,7 +140,7 @@ def _join(chunks: Sequence[Chunk]) -> Chunk:
         logprobs=tuple(e for c in chunks for e in c.logprobs),
         finish_reason=last.finish_reason,
         usage=last.usage,
-        weights_version=last.weights_version,
+        weights_version=min(c.weights_version for c in chunks),
     )
 
 

@@ -133,14 +133,16 @@ def complete(generator: Generator, requests: Sequence[Request]) -> list[Completi
     texts: list[list[str]] = [[] for _ in requests]
     ids: list[list[int]] = [[] for _ in requests]
     logprobs: list[list[TokenLogprob]] = [[] for _ in requests]
-    ends: list[tuple[FinishReason, Usage, int] | None] = [None] * len(requests)
+    versions: list[list[int]] = [[] for _ in requests]
+    ends: list[tuple[FinishReason, Usage] | None] = [None] * len(requests)
     for index, chunk in generator.generate(requests):
         texts[index].append(chunk.text)
         ids[index].extend(chunk.token_ids)
         logprobs[index].extend(chunk.logprobs)
+        versions[index].append(chunk.weights_version)
         if chunk.finish_reason is not None:
             usage = chunk.usage or Usage(prompt_tokens=0, completion_tokens=len(ids[index]))
-            ends[index] = (chunk.finish_reason, usage, chunk.weights_version)
+            ends[index] = (chunk.finish_reason, usage)
     completions = []
     for i, end in enumerate(ends):
         assert end is not None, f"request {i} ended without a finish_reason"
@@ -151,7 +153,7 @@ def complete(generator: Generator, requests: Sequence[Request]) -> list[Completi
                 logprobs=tuple(logprobs[i]),
                 finish_reason=end[0],
                 usage=end[1],
-                weights_version=end[2],
+                weights_version=min(versions[i]),
             )
         )
     return completions

@@ -105,7 +105,7 @@ class Chunk:
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
     weights_version: int = 0
-    """Which update of the weights made these tokens (reinforcement learning tells stale samples by it)."""
+    """Which update of the weights made these tokens, the oldest if several did (reinforcement learning tells stale samples by it)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +118,7 @@ class Completion:
     finish_reason: FinishReason
     usage: Usage
     weights_version: int = 0
+    """The oldest that made any of these tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

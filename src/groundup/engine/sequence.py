@@ -87,12 +87,14 @@ class Running:
 
     def accept(self, token_id: int, logprob: TokenLogprob | None, version: int) -> bool:
         """Take in a sampled id and send on what text has become whole; True when the completion has ended."""
+        if self.pending_ids and version != self.version and not self.job.whole:
+            self._send("", None)  # a chunk is of one version, even where its bytes are no whole character yet
+        self.version = min(version, self.version) if self.pending_ids else version
         self.ids.append(token_id)
         self.made += 1
         self.pending_ids.append(token_id)
         if logprob is not None:
             self.pending_logprobs.append(logprob)
-        self.version = version
         params = self.params
         if token_id in self.eos_ids or token_id in params.stop_token_ids:
             self.finish("stop")
