@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import html
+import json
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from marimo._runtime.control_flow import MarimoStopError
 
+from groundup.cli.main import cli
 from groundup.core.errors import ConfigError
 from groundup.learn.lab import BUDGET, CHOICE, HEADLESS, Lab
 from groundup.learn.progress import Progress
@@ -134,3 +137,11 @@ def test_another_option_is_chosen_where_nobody_chooses(lab: Lab, monkeypatch: py
     assert lab.choose("Change:", ["a", "b", "c"], default="b").value == "b" and lab.choices == {"Change:": 3}
     monkeypatch.setenv(CHOICE, "5")
     assert lab.choose("Change:", ["a", "b", "c"], default="b").value == "c"
+
+
+def test_the_command_takes_another_option() -> None:
+    told = CliRunner().invoke(cli, ["lab", "3.2", "--headless", "--budget", "6s", "--choice", "2", "--json"])
+    assert told.exit_code == 0, told.output
+    names = {figure["name"] for figure in json.loads(told.output)["figures"]}
+    assert names == {"bytes_per_token", "bytes_per_token_o200k"}
+    assert CliRunner().invoke(cli, ["lab", "3.2", "--choice", "2"]).exit_code == 2

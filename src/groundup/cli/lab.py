@@ -13,11 +13,20 @@ from .output import json_option, print_json, print_table
 @click.argument("lab_id", required=False)
 @click.option("--headless", is_flag=True, help="Run it without a page; exit 1 where a figure is outside its band.")
 @click.option("--budget", help="Time for the heavy part: 60s, 2m. Default: what the lab says it takes.")
+@click.option(
+    "--choice", type=click.IntRange(0), help="With --headless: take this option (from 0 on) wherever one can be chosen."
+)
 @click.option("--app", "as_app", is_flag=True, help="Open it to be used, with the code hidden.")
 @click.option("--port", type=int, help="Port of the page. Default: a free one.")
 @json_option
 def command(
-    lab_id: str | None, headless: bool, budget: str | None, as_app: bool, port: int | None, as_json: bool
+    lab_id: str | None,
+    headless: bool,
+    budget: str | None,
+    choice: int | None,
+    as_app: bool,
+    port: int | None,
+    as_json: bool,
 ) -> None:
     """Open lab LAB_ID: predict, run, compare, change, explain. Without an id: list the labs.
 
@@ -26,10 +35,13 @@ def command(
       groundup lab
       groundup lab 3.2
       groundup lab 3.2 --headless --budget 60s
+      groundup lab 7.4 --headless --choice 1
     """
     from ..learn.content import all_labs, lab, lab_facts
     from ..learn.progress import Progress
 
+    if choice is not None and not headless:
+        raise click.UsageError("--choice is for --headless; on the page you choose yourself")
     if lab_id is None:
         finished = Progress().names("lab")
         rows = [
@@ -54,11 +66,11 @@ def command(
         return
     from ..learn.lab import run_headless
 
-    ran = run_headless(path, budget_seconds=None if budget is None else parse_duration(budget))
+    ran = run_headless(path, budget_seconds=None if budget is None else parse_duration(budget), choice=choice)
     figures = list(ran.figures.values())
     outside = [f for f in figures if not f.inside and not f.timed]
     if as_json:
-        print_json({"lab": lab_id, "title": ran.title, "figures": [
+        print_json({"lab": lab_id, "title": ran.title, "choices": ran.choices, "figures": [
             {"name": f.name, "value": f.value, "band": [f.low, f.high], "inside": f.inside, "timed": f.timed, "unit": f.unit}
             for f in figures], "inside": not outside})  # fmt: skip
     else:

@@ -44,7 +44,6 @@ class Question:
     """One question of a lab, asked."""
 
     right: str
-    wrong: tuple[str, ...]
     why: str
 
 
@@ -156,7 +155,7 @@ class Lab:
             raise ConfigError(
                 f"question {name!r} needs one right answer and others beside it: {right!r}, {list(wrong)}"
             )
-        self.questions[name] = Question(right=right, wrong=tuple(wrong), why=why)
+        self.questions[name] = Question(right=right, why=why)
         options = [right, *wrong]
         random.Random(f"{self.id} {name}").shuffle(options)
         return _Committed(right) if self.headless else mo.ui.radio(options, label=question)

@@ -83,7 +83,7 @@ class Studio:
         """What ends with the studio; each is called once, after the models have been let finish."""
 
     def close(self, grace_seconds: float) -> None:
-        """Let what is being generated end, then close everything that pages have opened."""
+        """Close everything that pages have opened. What is being generated ends with its model: `serve_app`'s grace is not waited for."""
         self.models.close()
         while self.closing:
             self.closing.pop()()

@@ -34,5 +34,5 @@ class OpenModels:
         service.generator.close()  # type: ignore[attr-defined]  # of `Openers.model`
 
     def close(self) -> None:
-        """Let what is being generated end, then close every model."""
+        """Close every model; what it is generating ends."""
         self._kept.close()
